@@ -1,0 +1,29 @@
+"""Where ComfyUI is, for whatever runs outside of it: the trainer, the evaluation, the tests."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+PACK = Path(__file__).resolve().parent.parent
+
+
+def host_path() -> Path:
+    """The ComfyUI folder: `COMFYUI_PATH`, the ComfyUI this pack is installed in, or the one `dev.py` unpacked.
+
+    Raises FileNotFoundError, naming every place that was looked at.
+    """
+    named = os.environ.get("COMFYUI_PATH")
+    places = [Path(named)] if named else [PACK.parent.parent, PACK / ".dev" / "host"]
+    for place in places:
+        if (place / "comfy" / "controlnet.py").is_file():
+            return place.resolve()
+    raise FileNotFoundError(
+        f"No ComfyUI found in {', '.join(map(str, places))}. Set COMFYUI_PATH to the folder that holds its main.py."
+    )
+
+
+def find_host() -> None:
+    """Make `comfy` importable. The host goes before the pack, whose folder `nodes` has the name of a host module."""
+    if importlib.util.find_spec("comfy") is None:
+        sys.path.insert(0, str(host_path()))
