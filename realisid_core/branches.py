@@ -1,0 +1,95 @@
+"""The local branch (Eq. 3–5) and the global branch (Eq. 6): what they add to the UNet for one face each.
+
+`network` is the host's ControlNet module throughout. Both are differentiable; sampling and training call the same.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .geometry import FaceBox
+from .resampling import crop_and_enlarge, relocate
+
+SIZE_EMBEDDING = 6 * 256  # SDXL's vector conditioning ends in six embedded sizes; the pooled prompt comes before
+
+Injection = dict[str, list[Tensor]]
+"""`i_t`: what is added to the UNet, as the host writes it: {"middle": [one], "output": [one for each input block]}."""
+
+
+def local_branch(
+    network: nn.Module,
+    x: Tensor,
+    timesteps: Tensor,
+    boxes: Sequence[FaceBox],
+    pose_images: Tensor,
+    tokens: Tensor,
+    y: Tensor | None,
+    local_size: int,
+    **extra,
+) -> Injection:
+    """`R(Z(F(ẑ_t + Z(c_pe), p_id, t)), c_loc)`: see the face enlarged, put what it says back in place (Eq. 4, 5).
+
+    Args:
+        x: [B, C, H, W], the noisy latent as the UNet sees it.
+        timesteps: [B].
+        boxes: one for each of the B items.
+        pose_images: `c_pe`, [B, 3, 8·local_size, 8·local_size].
+        tokens: `p_id`, [B, T, D].
+        y: vector conditioning [B, A], where the network has one.
+        local_size: side of the enlarged face region in latent cells.
+    """
+    height, width = x.shape[-2:]
+    face = crop_and_enlarge(x, boxes, local_size)
+    features = network(x=face, hint=pose_images, timesteps=timesteps, context=tokens, y=y, **extra)
+
+    def put_back(feature: Tensor) -> Tensor:
+        stride = 2 ** round(math.log2(local_size / feature.shape[-1]))
+        grid = -(-height // stride), -(-width // stride)
+        return relocate(feature, boxes, *grid, frame=(height / stride, width / stride))
+
+    return map_injection(put_back, features)
+
+
+def global_branch(
+    network: nn.Module,
+    x: Tensor,
+    timesteps: Tensor,
+    hint: Tensor,
+    tokens: Tensor,
+    y: Tensor | None,
+    **extra,
+) -> Injection:
+    """`Z(F(z_t + Z(c_loc), p_id, t))`: the whole latent, told where the face is (Eq. 6).
+
+    Args:
+        x: [B, C, H, W], the noisy latent as the UNet sees it.
+        timesteps: [B].
+        hint: `c_loc` at the picture's resolution, [B, 1, 8·H, 8·W].
+        tokens: `p_id`, [B, T, D].
+        y: vector conditioning [B, A], where the network has one.
+    """
+    return network(x=x, hint=hint, timesteps=timesteps, context=tokens, y=y, **extra)
+
+
+def map_injection(function: Callable[[Tensor], Tensor], injection: Injection) -> Injection:
+    """`function` of every feature map."""
+    return {place: [function(feature) for feature in features] for place, features in injection.items()}
+
+
+def add_injections(a: Injection | None, b: Injection) -> Injection:
+    """The sum, feature map by feature map; `b` itself where there is no `a`."""
+    if a is None:
+        return b
+    return {place: [x + y for x, y in zip(a[place], b[place], strict=True)] for place in b}
+
+
+def branch_vector(y: Tensor | None, mode: str) -> Tensor | None:
+    """The branches' vector conditioning from the UNet's, [B, A]: all of it ("prompt"), or its sizes alone ("sizes").
+
+    With "sizes" the pooled prompt is zero, so that the branches do not depend on the text and rows can share them.
+    """
+    if y is None or mode == "prompt":
+        return y
+    return torch.cat([torch.zeros_like(y[:, :-SIZE_EMBEDDING]), y[:, -SIZE_EMBEDDING:]], dim=1)

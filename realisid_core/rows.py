@@ -1,0 +1,59 @@
+"""How a row of the UNet's batch says what the branches owe it: the identity, the null identity, or nothing.
+
+The sampler batches rows of several conditionings into one call. Each conditioning carries its wish as one more model
+condition, so that it reaches the branches whichever sampler, guider or regional prompt made the row.
+"""
+
+from enum import IntEnum
+
+import comfy.conds
+import comfy.utils
+import torch
+from torch import Tensor
+
+KEY = "realisid_row"
+WHOLE_FRAME = (0, 0, 0, 0)
+
+
+class Identity(IntEnum):
+    """What a row gets: the branches with `p_id`, with the null identity, or not at all."""
+
+    OFF = 0
+    NULL = 1
+    GIVEN = 2
+
+
+class RowCondition(comfy.conds.CONDRegular):
+    """[1, 5]: an `Identity`, then the area (y, x, height, width) in latent cells that the row was cut to."""
+
+    @classmethod
+    def of(cls, identity: Identity) -> "RowCondition":
+        return cls(torch.tensor([[identity, *WHOLE_FRAME]], dtype=torch.int64))
+
+    def process_cond(self, batch_size: int, area: list[int] | None = None, **kwargs) -> "RowCondition":
+        row = self.cond.clone()
+        if area is not None:
+            height, width, y, x = area
+            row[:, 1:] = torch.tensor([y, x, height, width])
+        return self._copy_with(comfy.utils.repeat_to_batch_size(row, batch_size))
+
+
+def with_identity(conditioning: dict, identity: Identity) -> dict:
+    """A copy of a conditioning's dict whose rows get `identity`."""
+    return {**conditioning, "model_conds": {**conditioning.get("model_conds", {}), KEY: RowCondition.of(identity)}}
+
+
+def identity_of(conditioning: dict) -> Identity | None:
+    """What a conditioning's rows get; None where no branch was applied to it."""
+    row = conditioning.get("model_conds", {}).get(KEY)
+    return None if row is None else Identity(int(row.cond[0, 0]))
+
+
+def read(rows: Tensor | None, batched_number: int) -> list[tuple[Identity, tuple[int, int, int, int]]]:
+    """Identity and area (y, x, height, width) of each of the `batched_number` rows of a call.
+
+    A conditioning that got the branch by another way than our nodes says nothing; it is given the identity.
+    """
+    if rows is None:
+        return [(Identity.GIVEN, WHOLE_FRAME)] * batched_number
+    return [(Identity(int(row[0])), tuple(row[1:].tolist())) for row in rows[:: len(rows) // batched_number].long()]
