@@ -1,0 +1,33 @@
+"""From a photo to faces, parsed crops, landmarks and pose-expression images.
+
+`detect_faces` → `parse_faces` → `masked_crops` gives what CLIP sees of a person;
+`detect_faces` → `face_landmarks` → `pose_expression_image` gives c_pe. OpenCV, MediaPipe and facexlib are imported
+when first used.
+"""
+
+from .detection import BACKENDS, ORDERS, detect_faces
+from .drawing import pose_expression_image, pose_expression_image_xy
+from .faces import Face, Faces, bounding_boxes, checked_image, crop_square, faces_from_boxes
+from .landmarks import crop_frame, face_landmarks, head_pose
+from .parsing import KEEP, METHODS, masked_crops, parse_faces
+
+__all__ = [
+    "BACKENDS",
+    "KEEP",
+    "METHODS",
+    "ORDERS",
+    "Face",
+    "Faces",
+    "bounding_boxes",
+    "checked_image",
+    "crop_frame",
+    "crop_square",
+    "detect_faces",
+    "face_landmarks",
+    "faces_from_boxes",
+    "head_pose",
+    "masked_crops",
+    "parse_faces",
+    "pose_expression_image",
+    "pose_expression_image_xy",
+]

@@ -1,0 +1,166 @@
+"""What every part of perception shares: faces in images, their square crops, and the host's BOUNDING_BOX form."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..geometry import FaceBox, from_pixels, square
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class Face:
+    """One face. Pixel coordinates are continuous: pixel `i` covers `[i, i + 1)`.
+
+    Attributes:
+        found: `(x0, y0, x1, y1)` as the detector gave it, pixels.
+        box: the square round it by its longer edge, margin included; may reach past the frame.
+        score: the detector's confidence, 0..1.
+        points: [5, 2] pixels: right eye, left eye, nose tip, right and left corner of the mouth ("right" is the
+            person's own); None where the box came without points.
+        mask: [H, W] of the whole image, 0..1, what the parser keeps; None before parsing.
+    """
+
+    found: Box
+    box: Box
+    score: float = 1.0
+    points: np.ndarray | None = None
+    mask: Tensor | None = None
+
+    def normalised(self, width: int, height: int, name: str = "") -> FaceBox:
+        """The square box in fractions of an image of `width` × `height`."""
+        return from_pixels(*self.box, width, height, name)
+
+
+@dataclass
+class Faces:
+    """The faces of a batch of images.
+
+    Attributes:
+        image: [B, H, W, 3], 0..1.
+        faces: one list per image.
+        parsed: what parsed them and what was kept, in words; None before parsing.
+    """
+
+    image: Tensor
+    faces: list[list[Face]] = field(default_factory=list)
+    parsed: str | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self.faces))
+
+    def __iter__(self) -> Iterator[tuple[int, Face]]:
+        """`(index of the image, face)` in order."""
+        return ((index, face) for index, faces in enumerate(self.faces) for face in faces)
+
+    def pixels(self, index: int) -> np.ndarray:
+        """Image `index` as uint8 [H, W, 3] RGB."""
+        return to_uint8(self.image[index])
+
+    def bounding_boxes(self) -> list[list[dict]]:
+        """The found boxes in the host's BOUNDING_BOX form: per image a list, in pixels."""
+        return [[_bounding_box(face) for face in faces] for faces in self.faces]
+
+
+def checked_image(image: Tensor, name: str = "image") -> Tensor:
+    """`image` as float [B, H, W, 3] in 0..1; one image, grey and RGBA are taken too (alpha is dropped).
+
+    Raises:
+        ValueError: no such shape, a side of zero, or values that are NaN or infinite; says which and where.
+    """
+    if not isinstance(image, Tensor):
+        raise ValueError(f"The {name} is {type(image).__name__}; expected an IMAGE tensor [B, H, W, channels].")
+    if image.ndim == 3:
+        image = image[None]
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
+        raise ValueError(
+            f"The {name} has shape {list(image.shape)}; expected [B, H, W, channels] with 1, 3 or 4 channels."
+        )
+    if 0 in image.shape:
+        raise ValueError(
+            f"The {name} has shape {list(image.shape)}: no pixel at all. Check the crop or resize before this node."
+        )
+    image = image.detach().float().cpu()
+    image = image.expand(-1, -1, -1, 3) if image.shape[-1] == 1 else image[..., :3]
+    bad = (~torch.isfinite(image)).flatten(1).sum(1)
+    if bad.any():
+        index = int(bad.nonzero()[0])
+        raise ValueError(
+            f"The {name} has {int(bad[index])} values that are NaN or infinite (picture {index + 1} of {len(image)}). "
+            "Check what made it: half-precision VAEs do this; try a full-precision VAE."
+        )
+    return image.clamp(0, 1)
+
+
+def to_uint8(image: Tensor) -> np.ndarray:
+    """[H, W, 3] in 0..1 → uint8 RGB."""
+    return (image * 255 + 0.5).to(torch.uint8).numpy()
+
+
+def crop_square(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
+    """The part of `pixels` (uint8 [H, W, 3] or float32 [H, W]) in `box` at `size` × `size`, antialiased bicubic.
+
+    The box is in pixels and exact to the sub-pixel; what lies past the frame is zero.
+    """
+    height, width = pixels.shape[:2]
+    x0, y0, x1, y1 = box
+    reach = int(np.ceil(2 * max(1.0, (x1 - x0) / size))) + 1  # of the bicubic filter, so that cutting changes nothing
+    left, top = int(np.floor(x0)) - reach, int(np.floor(y0)) - reach
+    right, bottom = int(np.ceil(x1)) + reach, int(np.ceil(y1)) + reach
+    part = pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    pad = [(max(-top, 0), max(bottom - max(height, top), 0)), (max(-left, 0), max(right - max(width, left), 0))]
+    canvas = np.zeros((bottom - top, right - left, *pixels.shape[2:]), pixels.dtype)
+    y, x = pad[0][0], pad[1][0]
+    canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+    inside = (x0 - left, y0 - top, x1 - left, y1 - top)
+    return np.array(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC, box=inside))
+
+
+def bounding_boxes(value: object, images: int) -> list[list[dict]]:
+    """The host's BOUNDING_BOX or BOUNDING_BOXES value as one list of boxes per image.
+
+    A bare list or dict is one image's; boxes of a single image serve all `images`.
+
+    Raises:
+        ValueError: not that form, or for another number of images.
+    """
+    entries = [value] if isinstance(value, dict) else value
+    if not isinstance(entries, (list, tuple)):
+        raise ValueError(
+            f"The bboxes are {type(value).__name__}; expected a BOUNDING_BOX: lists of x, y, width, height."
+        )
+    if not entries or isinstance(entries[0], dict):
+        entries = [entries]
+    if len(entries) == 1:
+        entries = list(entries) * images
+    if len(entries) != images:
+        raise ValueError(f"The bboxes are for {len(entries)} pictures, but the image batch has {images}.")
+    for box in (box for boxes in entries for box in boxes):
+        if not isinstance(box, dict) or not all(key in box for key in ("x", "y", "width", "height")):
+            raise ValueError(f"A bounding box is {box!r}; expected x, y, width and height in pixels.")
+        if not (box["width"] > 0 and box["height"] > 0):
+            raise ValueError(f"A bounding box is {box['width']} × {box['height']} pixels; both sides must be positive.")
+    return [list(boxes) for boxes in entries]
+
+
+def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces:
+    """Faces at boxes that someone else found or drew (the host's BOUNDING_BOX), made square; no points."""
+    image = checked_image(image)
+    faces = [[_face(box, margin) for box in boxes] for boxes in bounding_boxes(value, len(image))]
+    return Faces(image, faces)
+
+
+def _face(box: dict, margin: float) -> Face:
+    x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
+    found = (x, y, x + width, y + height)
+    return Face(found, square(*found, margin), float(box.get("score", 1.0)))
+
+
+def _bounding_box(face: Face) -> dict:
+    x0, y0, x1, y1 = map(float, face.found)
+    return {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0, "label": "face", "score": float(face.score)}

@@ -1,0 +1,197 @@
+"""Facial landmarks by MediaPipe's FaceLandmarker, in the host's FACE_LANDMARKS form."""
+
+import math
+import threading
+from functools import lru_cache
+
+import numpy as np
+
+from ..geometry import square
+from .faces import Box, Face, Faces, crop_square
+from .models import FACE_LANDMARKER, read_shipped
+
+CROP = 512  # the face's surroundings are enlarged (or shrunk) to this before landmarking
+CANONICAL = 192  # edge of the frame in which the host gives landmarks_3d
+SCALES = (2.0, 1.5, 3.0)  # of the crop's side to the face's, in the order tried
+UPRIGHT = math.radians(30)  # MediaPipe's own detector copes with less roll than this
+ANGLES = tuple(math.radians(angle) for angle in (0, 45, -45, 90, -90, 180))  # tried where no eye points tell
+CONFIDENCE = 0.3
+
+
+def face_landmarks(faces: Faces, skip: bool = False) -> dict:
+    """Landmarks of every face, in the host's FACE_LANDMARKS form.
+
+    Returns:
+        `{"frames": per image a list of faces, "image_size": (H, W), "connection_sets": {name: frozenset of (i, j)}}`.
+        A face has `landmarks_xy` [478, 2] and `bbox_xyxy` [4] (their extent) in pixels of the image, `landmarks_3d`
+        [478, 3] in the host's canonical frame of 192 units, `blendshapes` {name: 0..1}, `score` (the detector's),
+        `presence` (a logit; MediaPipe withholds it, so 0) and `transformation_matrix` [4, 4]: canonical face to a
+        camera that looks straight at the face, x right, y up, z towards the viewer.
+
+    Raises:
+        ValueError: no landmarks in a face (with `skip`, that face is left out), or MediaPipe is not installed.
+    """
+    frames = []
+    for index, found in enumerate(faces.faces):
+        pixels = faces.pixels(index) if found else None
+        landmarked = [_landmark(pixels, face) for face in found]
+        for number, result in enumerate(landmarked, 1):
+            if result is None and not skip:
+                raise ValueError(
+                    f"No landmarks found in face {number} of picture {index + 1} "
+                    f"(box {_rounded(found[number - 1].found)}). Pick another face, raise the detection threshold, or give a larger, less covered face."
+                )
+        frames.append([result for result in landmarked if result is not None])
+    height, width = faces.image.shape[1:3]
+    return {"frames": frames, "image_size": (height, width), "connection_sets": connection_sets()}
+
+
+def crop_frame(face: dict) -> Box:
+    """THE frame of c_pe, in training and inference: the square round the landmarks' extent by its longer edge."""
+    return square(*map(float, face["bbox_xyxy"]))
+
+
+def head_pose(face: dict) -> tuple[float, float, float]:
+    """`(yaw, pitch, roll)` of a face in degrees, as the viewer sees it.
+
+    yaw > 0: turned towards the right edge of the picture; pitch > 0: looking up; roll > 0: tilted clockwise.
+    Mirroring the picture changes the signs of yaw and roll. Read from `transformation_matrix`: yaw about the vertical,
+    then pitch, then roll about the face's own axis.
+
+    Raises:
+        ValueError: the face has no transformation matrix.
+    """
+    if face.get("transformation_matrix") is None:
+        raise ValueError("This face of FACE_LANDMARKS has no transformation_matrix, so its head pose is not known.")
+    rotation = np.asarray(face["transformation_matrix"], np.float64)[:3, :3]
+    rotation = rotation / np.linalg.norm(rotation, axis=0)
+    across, up, towards = rotation[:, 2]
+    yaw, pitch = math.atan2(across, towards), math.asin(np.clip(up, -1, 1))
+    unrolled = _about_x(pitch) @ _about_y(-yaw) @ rotation
+    return math.degrees(yaw), math.degrees(pitch), -math.degrees(math.atan2(unrolled[1, 0], unrolled[0, 0]))
+
+
+@lru_cache
+def connection_sets() -> dict[str, frozenset[tuple[int, int]]]:
+    """Which points are joined, by part, under the host's names."""
+    parts = _vision().FaceLandmarksConnections
+
+    def edges(*names: str) -> frozenset:
+        return frozenset((edge.start, edge.end) for name in names for edge in getattr(parts, f"FACE_LANDMARKS_{name}"))
+
+    sets = {name: edges(name.upper()) for name in ("face_oval", "lips", "left_eye", "right_eye", "nose", "tesselation")}
+    sets |= {name: edges(name.upper()) for name in ("left_eyebrow", "right_eyebrow")}
+    sets["irises"] = edges("LEFT_IRIS", "RIGHT_IRIS")
+    sets["contours"] = edges("FACE_OVAL", "LEFT_EYE", "RIGHT_EYE", "LEFT_EYEBROW", "RIGHT_EYEBROW", "LIPS")
+    sets["all"] = sets["contours"] | sets["irises"] | sets["nose"]
+    return sets
+
+
+def _landmark(pixels: np.ndarray, face: Face) -> dict | None:
+    """One face: crops of it are tried, wider, tighter and turned, until MediaPipe finds landmarks at its middle."""
+    import mediapipe
+
+    for scale, angle in _attempts(face):
+        box = square(*face.found, scale - 1)
+        crop = _turned(crop_square(pixels, box, CROP), angle)
+        result = _landmarker().detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=crop))
+        points = [np.array([(point.x, point.y, point.z) for point in found]) for found in result.face_landmarks]
+        nearest = min(range(len(points)), key=lambda i: _off_centre(points[i]), default=None)
+        if nearest is not None and _off_centre(points[nearest]) < 0.5 / scale:
+            return _host_form(result, nearest, points[nearest], box, angle, face.score)
+    return None
+
+
+def _attempts(face: Face) -> list[tuple[float, float]]:
+    if face.points is None:
+        return [(scale, angle) for angle in ANGLES for scale in SCALES[:2]]
+    (right_x, right_y), (left_x, left_y) = face.points[:2]
+    roll = math.atan2(left_y - right_y, left_x - right_x)
+    if abs(roll) > UPRIGHT:
+        return [(scale, roll) for scale in SCALES]
+    return [(scale, angle) for angle in (0.0, roll) for scale in SCALES]
+
+
+def _host_form(result: object, index: int, points: np.ndarray, box: Box, angle: float, score: float) -> dict:
+    matrix = np.array(result.facial_transformation_matrixes[index], np.float64)
+    if np.abs(matrix[3, :3]).max() > np.abs(matrix[:3, 3]).max():  # older MediaPipe gives it column by column
+        matrix = matrix.T
+    turn = np.eye(4)
+    turn[:2, :2] = _rotation(-angle)  # the image's y points down, the camera's up
+    xy = (points[:, :2] - 0.5) @ _rotation(angle).T + 0.5
+    xy = np.float32(np.array(box[:2]) + xy * (box[2] - box[0]))
+    return {
+        "bbox_xyxy": np.concatenate([xy.min(0), xy.max(0)]),
+        "landmarks_xy": xy,
+        "landmarks_3d": np.float32(points * CANONICAL),
+        "blendshapes": {shape.category_name: float(shape.score) for shape in result.face_blendshapes[index]},
+        "transformation_matrix": np.float32(turn @ matrix),
+        "presence": 0.0,
+        "score": float(score),
+    }
+
+
+def _off_centre(points: np.ndarray) -> float:
+    """How far the middle of the landmarks is from the crop's, in crops."""
+    return float(np.abs((points.min(0) + points.max(0))[:2] / 2 - 0.5).max())
+
+
+def _turned(crop: np.ndarray, angle: float) -> np.ndarray:
+    """A face rolled by `angle` (clockwise) put upright."""
+    import cv2
+
+    if angle == 0:
+        return crop
+    middle = (CROP - 1) / 2
+    return cv2.warpAffine(crop, cv2.getRotationMatrix2D((middle, middle), math.degrees(angle), 1), (CROP, CROP))
+
+
+def _rotation(angle: float) -> np.ndarray:
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+
+
+def _about_x(angle: float) -> np.ndarray:
+    matrix = np.eye(3)
+    matrix[1:, 1:] = _rotation(angle)
+    return matrix
+
+
+def _about_y(angle: float) -> np.ndarray:
+    matrix = np.eye(3)
+    matrix[::2, ::2] = _rotation(-angle)
+    return matrix
+
+
+def _rounded(box: Box) -> str:
+    return ", ".join(f"{value:.0f}" for value in box)
+
+
+def _vision():
+    try:
+        from mediapipe.tasks.python import vision
+    except ImportError as error:
+        raise ValueError(
+            "Landmarks need the Python package mediapipe, which is not installed (or does not load): run "
+            f"`python -m pip install mediapipe` in ComfyUI's Python and restart. ({error})"
+        ) from error
+    return vision
+
+
+@lru_cache
+def _landmarker():
+    from mediapipe.tasks.python import BaseOptions
+
+    vision = _vision()
+    landmarker = vision.FaceLandmarker.create_from_options(
+        vision.FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_buffer=read_shipped(FACE_LANDMARKER)),
+            num_faces=4,
+            min_face_detection_confidence=CONFIDENCE,
+            min_face_presence_confidence=CONFIDENCE,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
+        )
+    )
+    # Closing needs a worker thread, and Python stops those before `atexit`; never closed, it prints an exception.
+    threading._register_atexit(landmarker.close)
+    return landmarker
