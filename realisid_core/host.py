@@ -27,3 +27,8 @@ def find_host() -> None:
     """Make `comfy` importable. The host goes before the pack, whose folder `nodes` has the name of a host module."""
     if importlib.util.find_spec("comfy") is None:
         sys.path.insert(0, str(host_path()))
+    import torch
+    from comfy.cli_args import args
+
+    if not torch.accelerator.is_available():
+        args.cpu = True  # what `main.py --cpu` says; the host does not fall back to it by itself

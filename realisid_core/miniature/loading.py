@@ -1,0 +1,96 @@
+"""Reads the miniature: MODEL, CLIP, VAE, CLIP_VISION and REALISID_MODEL, all of the host's own kinds."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import comfy.clip_vision
+import comfy.sd
+import comfy.utils
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from .. import checkpoint
+from . import initial, networks
+
+WEIGHTS = Path(__file__).with_name("weights")
+SEED = 0
+PARTS = ("unet", "text_encoder", "vae", "image_encoder", "realisid")
+
+TOKEN_EMBEDDING = "clip_g.transformer.text_model.embeddings.token_embedding"
+
+CONFIG = checkpoint.RealisIDConfig(
+    base="miniature",
+    context_dim=networks.CONTEXT_DIM,
+    clip_vision="miniature",
+    clip_tokens=networks.IMAGE_TOKENS,
+    clip_width=networks.IMAGE_WIDTH,
+    local_size=networks.LOCAL_SIZE,
+)
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """The whole system. `untrained` names the parts whose weights were made from the seed."""
+
+    model: ModelPatcher
+    clip: comfy.sd.CLIP
+    vae: comfy.sd.VAE
+    clip_vision: comfy.clip_vision.ClipVisionModel
+    realisid: checkpoint.RealisIDModel
+    untrained: tuple[str, ...]
+
+    def describe(self) -> str:
+        """One sentence on where the weights come from."""
+        if not self.untrained:
+            return "The miniature, with its trained weights."
+        return (
+            f"The miniature with random weights (seed {SEED}) in its {', '.join(self.untrained)}: "
+            "it runs, but its pictures show nothing."
+        )
+
+
+def load_miniature(weights: Path = WEIGHTS) -> Miniature:
+    """The miniature from the folder `weights`; parts that have no file there are made from a fixed seed.
+
+    Raises:
+        ValueError: naming the part whose file does not fit its network.
+    """
+    untrained = tuple(part for part in PARTS if not (weights / f"{part}.safetensors").is_file())
+    miniature = Miniature(
+        model=networks.unet(_weights(weights, "unet")),
+        clip=networks.clip(expand_vocabulary(_weights(weights, "text_encoder"))),
+        vae=networks.vae(_weights(weights, "vae")),
+        clip_vision=networks.image_encoder(_weights(weights, "image_encoder")),
+        realisid=_realisid(weights),
+        untrained=untrained,
+    )
+    logging.info(miniature.describe())
+    return miniature
+
+
+def _weights(folder: Path, part: str) -> dict[str, Tensor]:
+    path = folder / f"{part}.safetensors"
+    return comfy.utils.load_torch_file(str(path), safe_load=True) if path.is_file() else initial.weights(part, SEED)
+
+
+def _realisid(folder: Path) -> checkpoint.RealisIDModel:
+    path = folder / "realisid.safetensors"
+    if path.is_file():
+        return checkpoint.load_checkpoint(path)
+    return checkpoint.build(CONFIG, initial.weights("realisid", SEED), "miniature")
+
+
+def expand_vocabulary(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The token embedding [49408, D] from the rows that the face world's words use.
+
+    A trained file holds `….rows` [R + 1, D] and `….tokens` [R]: row i belongs to token i of `tokens`, and the last row
+    to every other token. A state that already has the whole table comes back as it is.
+    """
+    if f"{TOKEN_EMBEDDING}.rows" not in state:
+        return state
+    state = dict(state)
+    rows, tokens = state.pop(f"{TOKEN_EMBEDDING}.rows"), state.pop(f"{TOKEN_EMBEDDING}.tokens")
+    table = rows[-1:].repeat(networks.VOCABULARY_SIZE, 1)
+    table[tokens.long()] = rows[:-1]
+    return {**state, f"{TOKEN_EMBEDDING}.weight": table}
