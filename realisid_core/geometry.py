@@ -171,7 +171,9 @@ def from_bounding_boxes(value: object, width: int, height: int, margin: float = 
         try:
             x, y, across, down = (float(entry[key]) for key in ("x", "y", "width", "height"))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"Bounding box {number} is {entry!r}; expected x, y, width and height in pixels.") from error
+            raise ValueError(
+                f"Bounding box {number} is {entry!r}; expected x, y, width and height in pixels."
+            ) from error
         metadata = entry.get("metadata") or {}
         name = str(entry.get("label") or metadata.get("label") or metadata.get("desc") or "")
         boxes.append(from_pixels(*square(x, y, x + across, y + down, margin), width, height, name))
@@ -185,3 +187,12 @@ def to_bounding_boxes(face_boxes: FaceBoxes) -> list[list[dict]]:
         x0, y0, x1, y1 = box.scaled(face_boxes.width, face_boxes.height)
         boxes.append({"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0, "label": box.name or "face", "score": 1.0})
     return [boxes]
+
+
+def to_editor(face_boxes: FaceBoxes) -> str:
+    """The boxes as the JSON text that `parse_boxes` reads and the editor holds."""
+    entries = [
+        {"x": box.x, "y": box.y, "size": relative_size(box, face_boxes.width, face_boxes.height), "name": box.name}
+        for box in face_boxes.boxes
+    ]
+    return json.dumps({"version": FORMAT_VERSION, "boxes": entries})

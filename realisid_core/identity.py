@@ -8,6 +8,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
+from .perception import Faces, face_landmarks, masked_crops, parse_faces
+
 CROP_SIZE = 512
 
 
@@ -69,3 +71,20 @@ def id_embedding(realisid, clip_vision, crops: Tensor) -> Tensor:
             f"needs {expected[0]} of width {expected[1]} ({realisid.config.clip_vision}). Load that CLIP vision model."
         )
     return project(realisid.projector, features).mean(dim=0, keepdim=True)
+
+
+def embed_person(realisid, clip_vision, faces: Faces) -> tuple[IDEmbedding, Tensor]:
+    """The ID embedding of the person whose photos these faces are, and the masked crops CLIP saw, [N, S, S, 3].
+
+    Raises:
+        ValueError: no face, a checkpoint without ID projector, or a CLIP vision model of another kind.
+    """
+    if realisid.projector is None:
+        raise ValueError(f"The RealisID model {realisid.name} has no ID projector. Load a complete checkpoint.")
+    if len(faces) == 0:
+        raise ValueError("faces holds no face. Connect faces that RealisID_DetectFaces found.")
+    if faces.parsed is None:
+        faces = parse_faces(faces, "auto", realisid.config.keep)
+    crops = masked_crops(faces, CROP_SIZE)
+    found = [face for frame in face_landmarks(faces, skip=True)["frames"] for face in frame]
+    return IDEmbedding(id_embedding(realisid, clip_vision, crops), found[0] if found else None), crops

@@ -1,4 +1,4 @@
-"""A person: one individual's ID embedding, pose-expression landmarks and face box, with the strengths of each branch."""
+"""A person: one individual's ID embedding, pose-expression landmarks and face box, with each branch's strength."""
 
 from dataclasses import dataclass
 
@@ -74,3 +74,13 @@ def place(
 
 def _are(count: int) -> str:
     return {0: "are no face boxes", 1: "is 1 face box"}.get(count, f"are {count} face boxes")
+
+
+def combine(groups: list[tuple[Person, ...]]) -> tuple[Person, ...]:
+    """All persons of one picture. Raises ValueError where their boxes were drawn for different frames."""
+    persons = tuple(person for group in groups for person in group)
+    frames = {person.frame for person in persons}
+    if len(frames) > 1:
+        sizes = " and ".join(f"{width}×{height}" for width, height in sorted(frames))
+        raise ValueError(f"The persons' face boxes are for different pictures: {sizes}. Use boxes of one picture size.")
+    return persons

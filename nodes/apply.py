@@ -1,0 +1,82 @@
+"""The two branches on a pair of conditionings."""
+
+from comfy_api.latest import io
+
+from .sockets import Persons, RealisIDModel
+
+
+def _schema(branch: str, display_name: str, description: str) -> io.Schema:
+    return io.Schema(
+        node_id=f"RealisID_Apply{branch.capitalize()}Branch",
+        display_name=display_name,
+        category="RealisID",
+        description=description,
+        inputs=[
+            io.Conditioning.Input("positive", tooltip="The prompt."),
+            io.Conditioning.Input("negative", tooltip="The negative prompt; the branch shows it the null identity."),
+            RealisIDModel.Input("realisid", tooltip="The RealisID model."),
+            Persons.Input("persons", tooltip="Who is in the picture, and where."),
+            io.Float.Input(
+                "strength",
+                default=1.0,
+                min=0.0,
+                max=2.0,
+                step=0.01,
+                tooltip="Weight of this branch for everyone. 0 turns it off at no cost.",
+            ),
+            io.Float.Input(
+                "start", default=0.0, min=0.0, max=1.0, step=0.001, tooltip="Fraction of the steps where it begins."
+            ),
+            io.Float.Input(
+                "end", default=1.0, min=0.0, max=1.0, step=0.001, tooltip="Fraction of the steps where it ends."
+            ),
+            io.ControlNet.Input(
+                "control_net",
+                optional=True,
+                tooltip="An SDXL ControlNet to use in this branch's place, given the same picture and ID embedding.",
+            ),
+        ],
+        outputs=[
+            io.Conditioning.Output(display_name="positive", tooltip="The prompt with the branch applied."),
+            io.Conditioning.Output(display_name="negative", tooltip="The negative prompt with the branch applied."),
+        ],
+    )
+
+
+def _execute(branch, positive, negative, realisid, persons, strength, start, end, control_net) -> io.NodeOutput:
+    from ..realisid_core.apply import apply_branch
+
+    return io.NodeOutput(
+        *apply_branch(branch, positive, negative, realisid, persons, strength, (start, end), control_net)
+    )
+
+
+class ApplyLocalBranch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "local",
+            "Apply Local Branch (RealisID)",
+            "Works on each face enlarged: likeness, head pose and expression, also where the face is small.",
+        )
+
+    @classmethod
+    def execute(cls, positive, negative, realisid, persons, strength, start, end, control_net=None) -> io.NodeOutput:
+        return _execute("local", positive, negative, realisid, persons, strength, start, end, control_net)
+
+
+class ApplyGlobalBranch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "global",
+            "Apply Global Branch (RealisID)",
+            "Works on the whole picture: where the faces go, and how bodies and background fit them.",
+        )
+
+    @classmethod
+    def execute(cls, positive, negative, realisid, persons, strength, start, end, control_net=None) -> io.NodeOutput:
+        return _execute("global", positive, negative, realisid, persons, strength, start, end, control_net)
+
+
+NODES = [ApplyLocalBranch, ApplyGlobalBranch]

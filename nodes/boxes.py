@@ -1,0 +1,115 @@
+"""Where the faces go."""
+
+from comfy_api.latest import io, ui
+
+from .sockets import BoundingBox, FaceBoxes, Faces
+
+EXAMPLE = '{"version": 1, "boxes": [{"x": 0.35, "y": 0.2, "size": 0.3}]}'
+
+
+def _side(name: str, what: str) -> io.Input:
+    return io.Int.Input(name, default=1024, min=16, max=16384, step=8, tooltip=f"{what} of the picture in pixels.")
+
+
+class LocationBoxes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RealisID_LocationBoxes",
+            display_name="Location Boxes (RealisID)",
+            category="RealisID",
+            description="Draw a square where each face goes.",
+            inputs=[
+                _side("width", "Width"),
+                _side("height", "Height"),
+                io.String.Input(
+                    "boxes",
+                    default=EXAMPLE,
+                    multiline=True,
+                    tooltip="The face boxes as JSON: x, y of the top-left corner in fractions of width and height, "
+                    "size in fractions of the long edge. The editor writes it; see docs/boxes.md.",
+                ),
+                io.Image.Input(
+                    "background", optional=True, tooltip="A picture to show behind the boxes; it changes nothing else."
+                ),
+                io.MultiType.Input(
+                    "bboxes",
+                    [BoundingBox, io.Custom("BOUNDING_BOXES")],
+                    optional=True,
+                    tooltip="Boxes of a detector or of the host's box widget, in pixels of the picture. They are used "
+                    "where none are drawn, and the editor can take them over.",
+                ),
+            ],
+            outputs=[
+                FaceBoxes.Output(display_name="face_boxes", tooltip="The boxes; the first is box 0."),
+                io.Mask.Output(display_name="mask", tooltip="The location mask of all boxes: 1 inside, 0 outside."),
+                io.Image.Output(display_name="preview", tooltip="The boxes drawn over the background."),
+                io.Int.Output(display_name="width", tooltip="Width of the picture in pixels."),
+                io.Int.Output(display_name="height", tooltip="Height of the picture in pixels."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, boxes=None, width=None, height=None) -> bool | str:
+        from ..realisid_core.geometry import parse_boxes
+
+        if boxes is not None and width is not None and height is not None:
+            try:
+                parse_boxes(boxes, width, height)
+            except ValueError as error:
+                return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, width, height, boxes, background=None, bboxes=None) -> io.NodeOutput:
+        from ..realisid_core.geometry import from_bounding_boxes, parse_boxes, to_editor
+        from ..realisid_core.layout import draw_layout, union_mask
+
+        face_boxes = parse_boxes(boxes, width, height)
+        seeds = from_bounding_boxes(bboxes, width, height) if bboxes is not None else None
+        if not face_boxes.boxes and seeds is not None:
+            face_boxes = seeds
+        preview = draw_layout(face_boxes, background)
+        shown = ui.PreviewImage(preview, cls=cls).as_dict()
+        if seeds is not None:
+            shown["realisid_seed_boxes"] = [to_editor(seeds)]
+        return io.NodeOutput(face_boxes, union_mask(face_boxes), preview, width, height, ui=shown)
+
+
+class BoxesFromFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RealisID_BoxesFromFaces",
+            display_name="Boxes from Faces (RealisID)",
+            category="RealisID",
+            description="Face boxes where the faces of a layout photo are.",
+            inputs=[
+                io.MultiType.Input(
+                    "faces",
+                    [Faces, BoundingBox],
+                    tooltip="Faces of a layout photo, or boxes in pixels. The first picture of a batch counts.",
+                ),
+                _side("width", "Width"),
+                _side("height", "Height"),
+                io.Float.Input(
+                    "scale",
+                    default=1.0,
+                    min=0.1,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Enlarges or shrinks every box round its centre.",
+                ),
+            ],
+            outputs=[FaceBoxes.Output(display_name="face_boxes", tooltip="The boxes, in the order of the faces.")],
+        )
+
+    @classmethod
+    def execute(cls, faces, width, height, scale) -> io.NodeOutput:
+        from ..realisid_core.layout import boxes_from_faces, draw_layout
+
+        boxes = boxes_from_faces(faces, width, height, scale)
+        return io.NodeOutput(boxes, ui=ui.PreviewImage(draw_layout(boxes), cls=cls))
+
+
+NODES = [LocationBoxes, BoxesFromFaces]

@@ -1,0 +1,44 @@
+"""From photos of a person to the ID embedding."""
+
+from comfy_api.latest import io, ui
+
+from .sockets import Faces, IDEmbedding, RealisIDModel
+
+
+class IDEmbeddingNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RealisID_IDEmbedding",
+            display_name="ID Embedding (RealisID)",
+            category="RealisID",
+            description="Who a person is: CLIP features of the parsed face, projected for the branches. "
+            "Several photos of the same person are averaged.",
+            inputs=[
+                RealisIDModel.Input("realisid", tooltip="The RealisID model whose branches will read the embedding."),
+                io.ClipVision.Input(
+                    "clip_vision", tooltip="The CLIP vision model that the RealisID model was trained with."
+                ),
+                Faces.Input(
+                    "faces",
+                    tooltip="Faces of ONE person: one photo, or a batch of several. Faces that no node has parsed yet "
+                    "are parsed here, the way the RealisID model was trained.",
+                ),
+            ],
+            outputs=[
+                IDEmbedding.Output(
+                    display_name="id_embedding",
+                    tooltip="The person's identity, with the pose and expression of the first photo.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, realisid, clip_vision, faces) -> io.NodeOutput:
+        from ..realisid_core.identity import embed_person
+
+        embedding, crops = embed_person(realisid, clip_vision, faces)
+        return io.NodeOutput(embedding, ui=ui.PreviewImage(crops, cls=cls))
+
+
+NODES = [IDEmbeddingNode]

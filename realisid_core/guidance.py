@@ -1,0 +1,110 @@
+"""Eq. 8, `ε = ε_∅ + λ_t (ε_t − ε_∅) + λ_i (ε_t&i − ε_t)`, and delayed subject conditioning, as wrappers on a MODEL.
+
+The sampler's own `cfg` is λ_t. The wrapper evaluates the three predictions in one call of the host's `calc_cond_batch`
+and hands back `ε_t + (λ_i/λ_t)(ε_t&i − ε_t)` in the conditional's place, from which the host's ordinary guidance line
+yields Eq. 8. Predictions of ε, of v and of x0 are affine in each other at a given noise level, and the weights of Eq. 8
+sum to one, so it holds for whichever of them the model predicts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from .control import BranchControl
+from .rows import Identity, identity_of, with_identity
+
+TEXT_GUIDANCE_KEY = "realisid_text_guidance"
+CONDITIONAL = 0  # the host's index of the positive conditioning
+
+
+@dataclass(frozen=True)
+class IdentityGuidance:
+    """Three-way guidance.
+
+    Attributes:
+        identity_guidance: λ_i. Where it equals the sampler's cfg, the text-only pass cancels and is not run.
+        without_identity: what the branches do in ε_∅ and ε_t: NULL (as in training) or OFF (skipped, cheaper).
+        identity_start: fraction of the schedule until which the identity is withheld (FastComposer).
+    """
+
+    identity_guidance: float
+    without_identity: Identity = Identity.NULL
+    identity_start: float = 0.0
+
+    def patch(self, model):
+        """A clone of the host's MODEL with this guidance; the given one is left as it was."""
+        patched = model.clone()
+        for kind, wrapper in (
+            (WrappersMP.PREDICT_NOISE, tell_text_guidance),
+            (WrappersMP.CALC_COND_BATCH, self.calc_cond_batch),
+            (WrappersMP.APPLY_MODEL, show_text_rows_as_conditional),
+        ):
+            patched.remove_wrappers_with_key(kind, "realisid")
+            patched.add_wrapper_with_key(kind, "realisid", wrapper)
+        return patched
+
+    def calc_cond_batch(self, executor, model, conds, x_in, timestep, model_options) -> list[Tensor]:
+        """The host's `calc_cond_batch`, with Eq. 8 in place of every conditional that has an identity."""
+        sigma = timestep[0]
+        withheld = sigma > model.model_sampling.percent_to_sigma(self.identity_start)
+        given = Identity.NULL if withheld else Identity.GIVEN
+        λ_t = model_options.get("transformer_options", {}).get(TEXT_GUIDANCE_KEY, 1.0)
+        λ_i = self.identity_guidance
+
+        if λ_t == 0:
+            raise ValueError(
+                "cfg is 0, which leaves text guidance no weight to carry identity guidance. Set the sampler's cfg to 1 "
+                "(no negative prompt) or more."
+            )
+        guided = [i for i, cond in enumerate(conds) if cond and any(carries_identity(c, sigma) for c in cond)]
+        text_only = [[_as(c, self.without_identity) for c in conds[i]] for i in guided]
+        identified = [cond and [_as(c, given, self.without_identity) for c in cond] for cond in conds]
+        if λ_i == λ_t or given == self.without_identity:
+            return executor(model, identified, x_in, timestep, model_options)
+
+        out = executor(model, identified + text_only, x_in, timestep, model_options)
+        for i, ε_t in zip(guided, out[len(conds) :], strict=True):
+            out[i] = ε_t + (λ_i / λ_t) * (out[i] - ε_t)
+        return out[: len(conds)]
+
+
+def carries_identity(conditioning: dict, sigma: Tensor) -> bool:
+    """Whether a conditioning is to show a person, and a branch acts on it at this noise level."""
+    given = identity_of(conditioning) == Identity.GIVEN
+    return given and any(branch.acts_at(sigma) for branch in branches(conditioning))
+
+
+def branches(conditioning: dict) -> Iterator[BranchControl]:
+    """Our branches among the ControlNets of a conditioning."""
+    control = conditioning.get("control")
+    while control is not None:
+        if isinstance(control, BranchControl):
+            yield control
+        control = control.previous_controlnet
+
+
+def _as(conditioning: dict, given: Identity, otherwise: Identity | None = None) -> dict:
+    """The conditioning with `given` if it is to show a person, else with `otherwise`; untouched without a branch."""
+    identity = identity_of(conditioning)
+    if identity is None:
+        return conditioning
+    return with_identity(conditioning, given if identity == Identity.GIVEN or otherwise is None else otherwise)
+
+
+def tell_text_guidance(executor, x, timestep, model_options=None, seed=None):
+    """λ_t for `calc_cond_batch`, which is not told the sampler's cfg: that of the positive in a two-prompt guider."""
+    guider = executor.class_obj
+    λ_t = getattr(guider, "cfg1", guider.cfg)
+    options = dict(model_options or {})
+    options["transformer_options"] = {**options.get("transformer_options", {}), TEXT_GUIDANCE_KEY: λ_t}
+    return executor(x, timestep, options, seed)
+
+
+def show_text_rows_as_conditional(executor, *args, **kwargs):
+    """Other patches tell rows apart by index, 0 the positive and 1 the negative: text-only rows count as positive."""
+    for options in (*args, *kwargs.values()):
+        if isinstance(options, dict) and "cond_or_uncond" in options:
+            options["cond_or_uncond"] = [i if i < 2 else CONDITIONAL for i in options["cond_or_uncond"]]
+    return executor(*args, **kwargs)
