@@ -1,0 +1,62 @@
+"""What the sampling tests share: the miniature with random weights, people in boxes, one run of the host's sampler."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import comfy.sample
+import comfy.samplers
+import torch
+from realisid_pack.realisid_core.geometry import FaceBox
+from realisid_pack.realisid_core.miniature.loading import load_miniature
+from realisid_pack.realisid_core.persons import Person
+
+FRAME = (256, 256)
+LATENT = 32
+LOUDER = 8
+
+
+@lru_cache(maxsize=1)
+def miniature():
+    """Random weights from the fixed seed, whatever the pack ships, in float32; the branches loud enough to measure."""
+    made = load_miniature(weights=Path("no such folder"))
+    for control in (made.realisid.local, made.realisid.global_):
+        network = control.control_model
+        for layer in (network.zero_convs, network.middle_block_out, network.input_hint_block[-1]):
+            for parameter in layer.parameters():
+                parameter.data.mul_(LOUDER)
+    return made
+
+
+def landmarks(seed: int = 0) -> dict:
+    """Some landmarks: a face of the host's form with points scattered over a square of 100 pixels."""
+    points = torch.rand(478, 2, generator=torch.Generator().manual_seed(seed)).numpy() * 100
+    return {"landmarks_xy": points, "bbox_xyxy": [*points.min(0), *points.max(0)]}
+
+
+def person(seed: int, box: FaceBox, local: float = 1.0, global_: float = 1.0) -> Person:
+    config = miniature().realisid.config
+    shape = (1, config.clip_tokens, config.context_dim)
+    tokens = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return Person(tokens, landmarks(seed), box, FRAME, local, global_)
+
+
+def prompt(text: str):
+    clip = miniature().clip
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
+def sample(positive, negative, model=None, cfg=7.5, steps=2, size=(LATENT, LATENT), batch=1, seed=1, **options):
+    """A latent from the host's own KSampler code."""
+    model = model or miniature().model
+    channels = model.model.latent_format.latent_channels
+    latent = options.pop("latent", torch.zeros(batch, channels, *size))
+    noise = comfy.sample.prepare_noise(latent, seed)
+    sampler, scheduler = options.pop("sampler", "euler"), options.pop("scheduler", "normal")
+    return comfy.sample.sample(
+        model, noise, steps, cfg, sampler, scheduler, positive, negative, latent, disable_pbar=True, **options
+    )
+
+
+def close(a, b, tolerance=1e-4) -> bool:
+    """Equal to a tolerance relative to the values' own size."""
+    return torch.allclose(a, b, rtol=0, atol=tolerance * max(1.0, float(b.abs().max())))

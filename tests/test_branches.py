@@ -1,0 +1,160 @@
+"""The branches against what any reader can trust: the stock ControlNet node, plain sampling, and symmetry."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from comfy.controlnet import ControlNet
+from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
+from realisid_pack.realisid_core.apply import apply_branch
+from realisid_pack.realisid_core.branches import local_branch
+from realisid_pack.realisid_core.control import BranchControl
+from realisid_pack.realisid_core.geometry import FaceBox
+from realisid_pack.realisid_core.perception import pose_expression_image
+from realisid_pack.realisid_core.resampling import location_mask
+
+import nodes as host_nodes
+
+WHOLE = FaceBox(0, 0, 1, 1)
+LEFT = FaceBox(0.07, 0.21, 0.33, 0.33)
+RIGHT = FaceBox(0.52, 0.3, 0.41, 0.41)
+
+
+@pytest.fixture(scope="module")
+def conditionings():
+    return prompt("a person wearing a red sweater"), prompt("")
+
+
+def realisid(**config):
+    model = miniature().realisid
+    return replace(model, config=replace(model.config, **config))
+
+
+def stock(control: ControlNet, positive, negative, hint, tokens, null):
+    """The host's own node, with the ID embedding as the ControlNet's context."""
+    with_context = [
+        [[text, {**options, "cross_attn_controlnet": context}] for text, options in conditioning]
+        for conditioning, context in ((positive, tokens), (negative, null))
+    ]
+    return host_nodes.ControlNetApplyAdvanced().apply_controlnet(*with_context, control, hint, 1.0, 0.0, 1.0)
+
+
+def test_local_branch_on_the_whole_frame_is_the_stock_controlnet(conditionings):
+    model = realisid(local_size=LATENT, y_mode="prompt")
+    someone = person(1, WHOLE)
+    ours = sample(*apply_branch("local", *conditionings, model, [someone]))
+    hint = pose_expression_image(someone.landmarks, LATENT * 8)[None]
+    theirs = sample(*stock(model.local, *conditionings, hint, someone.tokens, model.null_identity()))
+    assert close(ours, theirs)
+    assert not close(ours, sample(*conditionings), 1e-2)
+
+
+@pytest.mark.parametrize("box", [WHOLE, LEFT, FaceBox(-0.2, 0.6, 0.7, 0.7)])
+def test_global_branch_of_one_person_is_the_stock_controlnet(conditionings, box):
+    model = realisid(y_mode="prompt")
+    someone = person(1, box)
+    ours = sample(*apply_branch("global", *conditionings, model, [someone]))
+    hint = location_mask([box], LATENT * 8, LATENT * 8).movedim(1, -1)
+    theirs = sample(*stock(model.global_, *conditionings, hint, someone.tokens, model.null_identity()))
+    assert close(ours, theirs)
+
+
+@pytest.mark.parametrize("branch", ["local", "global"])
+@pytest.mark.parametrize(
+    ("persons", "options"),
+    [
+        ([person(1, LEFT)], {"strength": 0.0}),
+        ([person(1, LEFT)], {"percent_range": (0.5, 0.5)}),
+        ([person(1, LEFT)], {"percent_range": (0.9, 0.1)}),
+        ([person(1, LEFT, 0.0, 0.0)], {}),
+        ([], {}),
+    ],
+    ids=["strength 0", "empty range", "reversed range", "persons at strength 0", "nobody"],
+)
+def test_a_branch_with_nothing_to_do_changes_not_one_bit(conditionings, branch, persons, options):
+    plain = sample(*conditionings)
+    assert torch.equal(sample(*apply_branch(branch, *conditionings, realisid(), persons, **options)), plain)
+
+
+def test_the_same_person_twice_leaves_the_global_branch_as_it_was(conditionings):
+    once = apply_branch("global", *conditionings, realisid(), [person(1, LEFT)])
+    twice = apply_branch("global", *conditionings, realisid(), [person(1, LEFT)] * 2)
+    assert close(sample(*once), sample(*twice))
+
+
+def test_the_same_person_twice_doubles_the_local_branch(conditionings):
+    doubled = apply_branch("local", *conditionings, realisid(), [person(1, LEFT)], strength=2.0)
+    twice = apply_branch("local", *conditionings, realisid(), [person(1, LEFT)] * 2)
+    assert close(sample(*doubled), sample(*twice))
+
+
+@pytest.mark.parametrize("branch", ["local", "global"])
+def test_the_order_of_persons_changes_nothing(conditionings, branch):
+    people = [person(1, LEFT), person(2, RIGHT), person(3, WHOLE)]
+    one = sample(*apply_branch(branch, *conditionings, realisid(), people))
+    other = sample(*apply_branch(branch, *conditionings, realisid(), people[::-1]))
+    assert close(one, other)
+    swapped = [replace(people[0], box=RIGHT), replace(people[1], box=LEFT), people[2]]
+    assert not close(one, sample(*apply_branch(branch, *conditionings, realisid(), swapped)), 1e-3)
+
+
+@pytest.mark.parametrize("side", [0.5, 1 / 4, 1 / 7])
+def test_outside_the_face_box_the_local_injection_is_exactly_zero(side):
+    model, box = realisid(), FaceBox(0.3, 0.25, side, side)
+    network = model.local.control_model
+    x = torch.randn(1, model.local.control_model.input_blocks[0][0].weight.shape[1], LATENT, LATENT)
+    someone = person(1, box)
+    size = model.config.local_size
+    pose = pose_expression_image(someone.landmarks, size * 8).movedim(-1, 0)[None]
+    y = torch.zeros(1, network.label_emb[0][0].weight.shape[1])
+    with torch.no_grad():
+        features = local_branch(network, x, torch.tensor([500.0]), [box], pose, someone.tokens, y, size)
+    for feature in features["output"] + features["middle"]:
+        cells = feature.shape[-1]
+        inside = location_mask([box], cells, cells) > 0
+        assert feature.abs().amax() > 0
+        assert (feature * ~inside).abs().amax() == 0
+
+
+def test_rows_of_every_chain_meet_other_controlnets(conditionings):
+    """A stock ControlNet before and after adds what it adds alone: injections are sums."""
+    model = realisid(y_mode="prompt")
+    hint = torch.rand(1, 256, 256, 3)
+    other = model.local.copy()
+
+    def with_stock(positive, negative):
+        return host_nodes.ControlNetApplyAdvanced().apply_controlnet(positive, negative, other, hint, 0.7, 0.0, 1.0)
+
+    before = apply_branch("global", *with_stock(*conditionings), model, [person(1, LEFT)])
+    after = with_stock(*apply_branch("global", *conditionings, model, [person(1, LEFT)]))
+    assert close(sample(*before), sample(*after))
+
+
+@pytest.mark.parametrize("branch", ["local", "global"])
+def test_a_split_batch_gives_what_one_batch_gives(conditionings, branch, monkeypatch):
+    people = [person(1, LEFT), person(2, RIGHT), person(3, WHOLE)]
+    together = sample(*apply_branch(branch, *conditionings, realisid(), people))
+    monkeypatch.setattr(BranchControl, "_items_at_once", lambda self, x: 1)
+    assert close(sample(*apply_branch(branch, *conditionings, realisid(), people)), together)
+
+
+@pytest.mark.parametrize("size", [(24, 40), (40, 24), (33, 45), (64, 64)])
+def test_any_latent_size_and_batch(conditionings, size):
+    frame = (size[1] * 8, size[0] * 8)
+    box = FaceBox(0.2, 0.2, 80 / frame[0], 80 / frame[1])
+    someone = replace(person(1, box), frame=frame)
+    conds = apply_branch("global", *conditionings, realisid(), [someone])
+    conds = apply_branch("local", *conds, realisid(), [someone])
+    assert torch.isfinite(sample(*conds, size=size, batch=2, steps=1)).all()
+
+
+def test_boxes_drawn_for_another_aspect_ratio_are_refused(conditionings):
+    conds = apply_branch("local", *conditionings, realisid(), [person(1, LEFT)])
+    with pytest.raises(ValueError, match=rf"{FRAME[0]}×{FRAME[1]} pixels, but the picture is 320×192"):
+        sample(*conds, size=(24, 40), steps=1)
+
+
+def test_a_checkpoint_of_another_width_is_refused(conditionings):
+    narrow = replace(person(1, LEFT), tokens=torch.zeros(1, 5, 7))
+    with pytest.raises(ValueError, match="width 7"):
+        apply_branch("local", *conditionings, realisid(), [narrow])

@@ -1,0 +1,180 @@
+"""Eq. 8 against three separate runs combined by hand, and what each setting costs in UNet passes."""
+
+from contextlib import contextmanager
+
+import comfy.samplers
+import pytest
+import torch
+from comfy.patcher_extension import WrappersMP
+from comfy_extras.nodes_custom_sampler import DualCFGGuider
+from pictures import close, miniature, person, prompt, sample
+from realisid_pack.realisid_core.apply import apply_branch
+from realisid_pack.realisid_core.geometry import FaceBox
+from realisid_pack.realisid_core.guidance import IdentityGuidance
+from realisid_pack.realisid_core.rows import Identity, with_identity
+
+BOX = FaceBox(0.2, 0.25, 0.4, 0.4)
+SIGMA = 3.0
+
+
+@pytest.fixture(scope="module")
+def applied():
+    """Positive and negative with both branches for one person."""
+    someone, realisid = person(1, BOX), miniature().realisid
+    conds = prompt("a person wearing a red sweater"), prompt("watercolor style")
+    return apply_branch("local", *apply_branch("global", *conds, realisid, [someone]), realisid, [someone])
+
+
+@contextmanager
+def passes_counted(model):
+    """The rows of every call the UNet gets while it samples."""
+    rows = []
+
+    def count(executor, x, *args, **kwargs):
+        rows.append(len(x))
+        return executor(x, *args, **kwargs)
+
+    counted = model.clone()
+    counted.add_wrapper(WrappersMP.APPLY_MODEL, count)
+    yield counted, rows
+
+
+def one_step(positive, negative, cfg, model=None, **options):
+    """x0 of one Euler step from a fixed noise level to zero: the guided prediction itself."""
+    return sample(positive, negative, model, cfg, sigmas=torch.tensor([SIGMA, 0.0]), **options)
+
+
+def as_identity(conditioning, identity):
+    return [[tokens, with_identity(options, identity)] for tokens, options in conditioning]
+
+
+def by_hand(positive, negative, λ_t, λ_i, without):
+    """Eq. 8 from three separate runs, each a single conditional prediction."""
+    ε_ti = one_step(as_identity(positive, Identity.GIVEN), negative, 1.0)
+    ε_t = one_step(as_identity(positive, without), negative, 1.0)
+    ε_none = one_step(as_identity(negative, without), negative, 1.0)
+    return ε_none + λ_t * (ε_t - ε_none) + λ_i * (ε_ti - ε_t)
+
+
+@pytest.mark.parametrize("without", [Identity.NULL, Identity.OFF])
+@pytest.mark.parametrize(("λ_t", "λ_i"), [(7.5, 5.0), (3.0, 8.0), (5.0, 5.0), (2.0, 0.0), (1.0, 5.0), (1.0, 1.0)])
+def test_equation_8_is_three_runs_combined_by_hand(applied, λ_t, λ_i, without):
+    guided = one_step(*applied, λ_t, IdentityGuidance(λ_i, without).patch(miniature().model))
+    assert close(guided, by_hand(*applied, λ_t, λ_i, without))
+
+
+def test_without_the_node_identity_and_text_share_one_weight(applied):
+    """Plain guidance gives the negative the null identity, which is Eq. 8 with λ_i = λ_t."""
+    assert close(one_step(*applied, 4.0), by_hand(*applied, 4.0, 4.0, Identity.NULL))
+
+
+@pytest.mark.parametrize(
+    ("guidance", "cfg", "rows_a_step"),
+    [
+        (IdentityGuidance(5.0), 7.5, 3),
+        (IdentityGuidance(7.5), 7.5, 2),
+        (IdentityGuidance(7.5, Identity.OFF), 7.5, 2),
+        (IdentityGuidance(5.0, Identity.OFF), 7.5, 3),
+        (IdentityGuidance(5.0), 1.0, 2),
+        (IdentityGuidance(1.0), 1.0, 1),
+        (IdentityGuidance(5.0, identity_start=1.0), 7.5, 2),
+    ],
+    ids=["three", "λ_t = λ_i", "λ_t = λ_i, off", "three, off", "cfg 1", "cfg 1, λ_i 1", "identity withheld"],
+)
+def test_the_unet_runs_no_row_in_vain(applied, guidance, cfg, rows_a_step):
+    with passes_counted(guidance.patch(miniature().model)) as (model, rows):
+        sample(*applied, model, cfg, steps=2)
+    assert sum(rows) == 2 * rows_a_step
+
+
+def test_all_rows_go_to_the_unet_in_one_batch(applied):
+    with passes_counted(IdentityGuidance(5.0).patch(miniature().model)) as (model, rows):
+        sample(*applied, model, steps=2, batch=2)
+    assert rows == [6, 6]
+
+
+def branch_rows(applied, model, monkeypatch, **options):
+    """The batch of each call of the two networks."""
+    seen = {}
+    for name, control in (("local", miniature().realisid.local), ("global", miniature().realisid.global_)):
+        network, rows = control.control_model, seen.setdefault(name, [])
+        forward = network.forward
+        monkeypatch.setattr(
+            network,
+            "forward",
+            lambda *a, forward=forward, rows=rows, **k: (rows.append(len(k["x"])), forward(*a, **k))[1],
+        )
+    one_step(*applied, 7.5, model, **options)
+    return seen
+
+
+def test_rows_that_share_a_result_are_computed_once(applied, monkeypatch):
+    """ε_∅ and ε_t both want the null identity of the same latent."""
+    model = IdentityGuidance(5.0).patch(miniature().model)
+    assert branch_rows(applied, model, monkeypatch) == {"local": [2], "global": [2]}
+
+
+def test_rows_without_identity_are_skipped_when_off(applied, monkeypatch):
+    model = IdentityGuidance(5.0, Identity.OFF).patch(miniature().model)
+    assert branch_rows(applied, model, monkeypatch) == {"local": [1], "global": [1]}
+
+
+def test_withheld_identity_is_the_null_identity_until_the_start(applied):
+    plain = miniature().model
+    start = 0.5
+    boundary = float(plain.get_model_object("model_sampling").percent_to_sigma(start))
+    delayed = IdentityGuidance(5.0, identity_start=start).patch(plain)
+    for factor, λ_i in ((1.01, 0.0), (0.99, 5.0)):
+        sigmas = torch.tensor([boundary * factor, 0.0])
+        ours = sample(*applied, delayed, 7.5, sigmas=sigmas)
+        assert close(ours, sample(*applied, IdentityGuidance(λ_i).patch(plain), 7.5, sigmas=sigmas))
+
+
+def test_a_conditioning_without_a_branch_is_sampled_as_ever():
+    conds = prompt("a person"), prompt("")
+    assert torch.equal(sample(*conds, IdentityGuidance(5.0).patch(miniature().model)), sample(*conds))
+
+
+def test_a_two_prompt_guider_takes_identity_with_its_first_prompt(applied):
+    """DualCFG's cfg of the first prompt is what text guidance is there."""
+    other = prompt("a person outdoors with a beach in the background")
+    model = miniature().model
+    noise, latent = torch.randn(1, 12, 32, 32), torch.zeros(1, 12, 32, 32)
+
+    def run(patched, positive, cfg):
+        (guider,) = DualCFGGuider.execute(patched, positive, other, applied[1], cfg, 2.0, "regular").result
+        return guider.sample(noise, latent, comfy.samplers.sampler_object("euler"), torch.tensor([SIGMA, 0.0]))
+
+    guided = run(IdentityGuidance(5.0).patch(model), applied[0], 4.0)
+    ε_ti, ε_t = (run(model, as_identity(applied[0], i), 4.0) for i in (Identity.GIVEN, Identity.NULL))
+    assert close(guided, ε_t + 5.0 / 4.0 * (ε_ti - ε_t))
+
+
+def test_cfg_zero_is_refused(applied):
+    with pytest.raises(ValueError, match="cfg is 0"):
+        one_step(*applied, 0.0, IdentityGuidance(5.0).patch(miniature().model))
+
+
+def test_other_patches_never_see_a_row_index_they_do_not_know(applied):
+    seen = []
+
+    def look(executor, *args, **kwargs):
+        seen.extend(
+            next(o for o in (*args, *kwargs.values()) if isinstance(o, dict) and "sigmas" in o)["cond_or_uncond"]
+        )
+        return executor(*args, **kwargs)
+
+    model = IdentityGuidance(5.0).patch(miniature().model)
+    model.add_wrapper(WrappersMP.DIFFUSION_MODEL, look)
+    one_step(*applied, 7.5, model)
+    assert sorted(seen) == [0, 0, 1]
+
+
+def test_nothing_stays_patched(applied):
+    model = miniature().model
+    conds = prompt("a person"), prompt("")
+    before = sample(*conds)
+    IdentityGuidance(5.0).patch(model)
+    sample(*applied, IdentityGuidance(5.0).patch(model))
+    assert not model.wrappers.get(WrappersMP.CALC_COND_BATCH)
+    assert torch.equal(sample(*conds), before)
