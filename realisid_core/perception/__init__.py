@@ -7,8 +7,8 @@ when first used.
 
 from .detection import BACKENDS, ORDERS, detect_faces
 from .drawing import pose_expression_image, pose_expression_image_xy
-from .faces import Face, Faces, bounding_boxes, checked_image, crop_square, faces_from_boxes
-from .landmarks import crop_frame, face_landmarks, head_pose
+from .faces import Face, Faces, bounding_boxes, checked_image, crop_square, faces_from_boxes, require_faces
+from .landmarks import crop_frame, describe_face, face_landmarks, head_pose, landmarked_faces
 from .parsing import KEEP, METHODS, masked_crops, parse_faces
 
 __all__ = [
@@ -22,12 +22,15 @@ __all__ = [
     "checked_image",
     "crop_frame",
     "crop_square",
+    "describe_face",
     "detect_faces",
     "face_landmarks",
     "faces_from_boxes",
     "head_pose",
+    "landmarked_faces",
     "masked_crops",
     "parse_faces",
     "pose_expression_image",
     "pose_expression_image_xy",
+    "require_faces",
 ]

@@ -123,7 +123,11 @@ def _yunet_model():
     import cv2
 
     data = np.frombuffer(read_shipped(YUNET), np.uint8)
-    return cv2.FaceDetectorYN.create("onnx", data, np.empty(0, np.uint8), (320, 320), 0.5, OVERLAP, 1000)
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns of its own default
+    try:
+        return cv2.FaceDetectorYN.create("onnx", data, np.empty(0, np.uint8), (320, 320), 0.5, OVERLAP, 1000)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _retinaface(pixels: np.ndarray, threshold: float) -> list[Detection]:

@@ -66,6 +66,12 @@ class Faces:
         """The found boxes in the host's BOUNDING_BOX form: per image a list, in pixels."""
         return [[_bounding_box(face) for face in faces] for faces in self.faces]
 
+    def describe(self) -> dict:
+        """All of it but the pixels, ready for JSON; `box` in pixels, `normalised` in fractions of the picture."""
+        height, width = self.image.shape[1:3]
+        pictures = [[_describe(face, width, height) for face in faces] for faces in self.faces]
+        return {"width": width, "height": height, "faces": pictures}
+
 
 def checked_image(image: Tensor, name: str = "image") -> Tensor:
     """`image` as float [B, H, W, 3] in 0..1; one image, grey and RGBA are taken too (alpha is dropped).
@@ -155,10 +161,29 @@ def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces
     return Faces(image, faces)
 
 
+def require_faces(faces: Faces) -> Faces:
+    """`faces` itself; ValueError where there is none."""
+    if len(faces) == 0:
+        raise ValueError(
+            "There is no face in the faces input. Lower the threshold of the detection, or draw a box by hand."
+        )
+    return faces
+
+
 def _face(box: dict, margin: float) -> Face:
     x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
     found = (x, y, x + width, y + height)
     return Face(found, square(*found, margin), float(box.get("score", 1.0)))
+
+
+def _describe(face: Face, width: int, height: int) -> dict:
+    normalised = face.normalised(width, height)
+    return {
+        "box": list(face.box),
+        "normalised": [normalised.x, normalised.y, normalised.width, normalised.height],
+        "score": face.score,
+        "points": None if face.points is None else face.points.tolist(),
+    }
 
 
 def _bounding_box(face: Face) -> dict:

@@ -16,6 +16,7 @@ SCALES = (2.0, 1.5, 3.0)  # of the crop's side to the face's, in the order tried
 UPRIGHT = math.radians(30)  # MediaPipe's own detector copes with less roll than this
 ANGLES = tuple(math.radians(angle) for angle in (0, 45, -45, 90, -90, 180))  # tried where no eye points tell
 CONFIDENCE = 0.3
+SHOWN = 0.1  # blendshapes weaker than this are left out of descriptions
 
 
 def face_landmarks(faces: Faces, skip: bool = False) -> dict:
@@ -39,7 +40,8 @@ def face_landmarks(faces: Faces, skip: bool = False) -> dict:
             if result is None and not skip:
                 raise ValueError(
                     f"No landmarks found in face {number} of picture {index + 1} "
-                    f"(box {_rounded(found[number - 1].found)}). Pick another face, raise the detection threshold, or give a larger, less covered face."
+                    f"(box {_rounded(found[number - 1].found)}). Pick another face, raise the detection threshold, "
+                    "or give a picture in which the face is larger and less covered."
                 )
         frames.append([result for result in landmarked if result is not None])
     height, width = faces.image.shape[1:3]
@@ -69,6 +71,21 @@ def head_pose(face: dict) -> tuple[float, float, float]:
     yaw, pitch = math.atan2(across, towards), math.asin(np.clip(up, -1, 1))
     unrolled = _about_x(pitch) @ _about_y(-yaw) @ rotation
     return math.degrees(yaw), math.degrees(pitch), -math.degrees(math.atan2(unrolled[1, 0], unrolled[0, 0]))
+
+
+def landmarked_faces(landmarks: dict) -> list[dict]:
+    """All faces of a FACE_LANDMARKS value, picture by picture; ValueError where there is none."""
+    faces = [face for frame in landmarks["frames"] for face in frame]
+    if not faces:
+        raise ValueError("There is no face in these FACE_LANDMARKS. Lower the confidence of the node that made them.")
+    return faces
+
+
+def describe_face(face: dict) -> dict:
+    """Head pose and the blendshapes that are visibly there, ready for JSON."""
+    pose = dict(zip(("yaw", "pitch", "roll"), (round(angle, 1) for angle in head_pose(face)), strict=True))
+    shown = {name: round(score, 2) for name, score in face["blendshapes"].items() if score > SHOWN}
+    return pose | {"blendshapes": dict(sorted(shown.items(), key=lambda item: -item[1]))}
 
 
 @lru_cache

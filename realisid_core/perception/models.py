@@ -12,7 +12,7 @@ FOLDER = "facexlib"  # ComfyUI/models/facexlib, where other packs keep these ver
 
 @dataclass(frozen=True)
 class ModelFile:
-    """`shipped` files lie in the pack; the others under ComfyUI's models folder, fetched from `url` when first asked."""
+    """`shipped` files lie in the pack; the others under ComfyUI's models folder, fetched from `url` at first use."""
 
     name: str
     size: int

@@ -1,0 +1,90 @@
+"""RealisID Detect Faces."""
+
+import json
+
+from comfy_api.latest import io, ui
+
+from ..realisid_core import perception
+from ..realisid_core.perception.previews import boxes_picture
+
+FacesType = io.Custom("FACES")
+BoundingBox = io.Custom("BOUNDING_BOX")
+
+
+class DetectFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RealisID_DetectFaces",
+            display_name="RealisID Detect Faces",
+            category="RealisID",
+            description="Finds faces and gives each a square box, its confidence and five points.",
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("image", tooltip="One or more pictures; grey ones and ones with alpha will do."),
+                io.Combo.Input(
+                    "detector",
+                    options=list(perception.BACKENDS),
+                    default="yunet",
+                    tooltip="yunet comes with the pack. retinaface (facexlib) fetches 110 MB to models/facexlib at "
+                    "first use. mtcnn, the paper's, needs facenet-pytorch.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.6,
+                    min=0.05,
+                    max=0.99,
+                    step=0.01,
+                    tooltip="Least confidence. Lower it for painted, covered or very small faces.",
+                ),
+                io.Combo.Input(
+                    "order", options=list(perception.ORDERS), default="largest first", tooltip="How faces are numbered."
+                ),
+                io.Int.Input(
+                    "index",
+                    default=-1,
+                    min=-1,
+                    max=999,
+                    tooltip="Keep only the face of this number, as shown on the node (the first is 0). -1 keeps all.",
+                ),
+                io.Int.Input(
+                    "maximum", default=0, min=0, max=999, tooltip="Keep at most so many faces a picture. 0 keeps all."
+                ),
+                io.Float.Input(
+                    "margin",
+                    default=0.0,
+                    min=-0.5,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="Enlarges the square box, as a fraction of its side: 0.5 makes it half as large again.",
+                ),
+                BoundingBox.Input(
+                    "bboxes",
+                    optional=True,
+                    tooltip="Boxes found or drawn elsewhere, in pixels. When connected, nothing is detected: these are "
+                    "made square and used as they are.",
+                ),
+            ],
+            outputs=[
+                FacesType.Output("faces", tooltip="The pictures with their faces, for parsing and landmarks."),
+                BoundingBox.Output("found", "bboxes", tooltip="The boxes as found, in pixels, in ComfyUI's own form."),
+                io.String.Output(
+                    "details",
+                    tooltip="JSON: image size; per picture each face's square box in pixels and as fractions of the "
+                    "picture, its confidence and five points.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, detector, threshold, order, index, maximum, margin, bboxes=None) -> io.NodeOutput:
+        if bboxes is not None:
+            faces = perception.faces_from_boxes(image, bboxes, margin)
+        else:
+            picked = index if index >= 0 else None
+            faces = perception.detect_faces(image, detector, threshold, order, maximum, margin, picked)
+        picture = ui.PreviewImage(boxes_picture(faces), cls=cls)
+        return io.NodeOutput(faces, faces.bounding_boxes(), json.dumps(faces.describe()), ui=picture)
+
+
+NODES = [DetectFaces]

@@ -1,0 +1,68 @@
+"""RealisID Face Landmarks."""
+
+import json
+
+import torch
+from comfy_api.latest import io, ui
+
+from ..realisid_core import perception
+from ..realisid_core.perception.previews import landmarks_picture
+from .detect import FacesType
+
+FaceLandmarksType = io.Custom("FACE_LANDMARKS")
+
+
+class FaceLandmarks(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RealisID_FaceLandmarks",
+            display_name="RealisID Face Landmarks",
+            category="RealisID",
+            description="Finds 478 points in each face and draws the pose-expression image from them.",
+            is_output_node=True,
+            inputs=[
+                io.MultiType.Input(
+                    "faces",
+                    types=[FacesType, io.Image, FaceLandmarksType],
+                    tooltip="Faces from RealisID Detect Faces, a picture (its faces are then detected with the usual "
+                    "settings), or landmarks of ComfyUI's own face node, to be drawn.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=64,
+                    max=2048,
+                    step=8,
+                    tooltip="Edge of the pose-expression images, in pixels.",
+                ),
+                io.Boolean.Input(
+                    "outline",
+                    default=False,
+                    tooltip="Draw the face's outline as well. It carries the shape of this face into the result.",
+                ),
+            ],
+            outputs=[
+                FaceLandmarksType.Output("landmarks", tooltip="The landmarks, in ComfyUI's own form."),
+                io.Image.Output("pose_expression", tooltip="One pose-expression image a face."),
+                io.Float.Output("yaw", tooltip="First face, degrees: above 0 it is turned to the picture's right."),
+                io.Float.Output("pitch", tooltip="First face, degrees: above 0 it looks up."),
+                io.Float.Output("roll", tooltip="First face, degrees: above 0 it is tilted clockwise."),
+                io.String.Output("details", tooltip="JSON: per face the head pose and the blendshapes above 0.1."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, faces, size, outline) -> io.NodeOutput:
+        if isinstance(faces, torch.Tensor):
+            faces = perception.detect_faces(faces)
+        image = None if isinstance(faces, dict) else faces.image
+        landmarks = faces if isinstance(faces, dict) else perception.face_landmarks(perception.require_faces(faces))
+        found = perception.landmarked_faces(landmarks)
+        drawings = torch.stack([perception.pose_expression_image(face, size, outline) for face in found])
+        details = json.dumps([perception.describe_face(face) for face in found])
+        picture = ui.PreviewImage(landmarks_picture(landmarks, image), cls=cls)
+        return io.NodeOutput(landmarks, drawings, *perception.head_pose(found[0]), details, ui=picture)
+
+
+NODES = [FaceLandmarks]

@@ -1,0 +1,54 @@
+"""RealisID Parse Faces."""
+
+import torch
+from comfy_api.latest import io, ui
+
+from ..realisid_core import perception
+from ..realisid_core.perception.previews import masks_picture
+from .detect import FacesType
+
+
+class ParseFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RealisID_ParseFaces",
+            display_name="RealisID Parse Faces",
+            category="RealisID",
+            description="Cuts the faces out and zeroes what does not belong to the person.",
+            is_output_node=True,
+            inputs=[
+                FacesType.Input("faces", tooltip="Faces from RealisID Detect Faces."),
+                io.Combo.Input(
+                    "method",
+                    options=list(perception.METHODS),
+                    default="auto",
+                    tooltip="bisenet (facexlib) fetches 53 MB to models/facexlib at first use. landmarks keeps what is "
+                    "inside the face's outline. auto takes bisenet when its weights are there, else landmarks.",
+                ),
+                io.Combo.Input(
+                    "keep",
+                    options=list(perception.KEEP),
+                    default="face and hair",
+                    tooltip="What is left of the crop. Hair, ears and neck need bisenet.",
+                ),
+                io.Int.Input("size", default=512, min=32, max=2048, step=8, tooltip="Edge of the crops, in pixels."),
+            ],
+            outputs=[
+                FacesType.Output("parsed", "faces", tooltip="The faces with their masks."),
+                io.Mask.Output("masks", tooltip="One mask a face, in the frame of its picture."),
+                io.Image.Output("crops", tooltip="One square crop a face, what is not kept black."),
+                io.String.Output("parser", tooltip="Which parser was used and what it kept."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, faces, method, keep, size) -> io.NodeOutput:
+        perception.require_faces(faces)
+        parsed = perception.parse_faces(faces, method, keep)
+        masks = torch.stack([face.mask for _, face in parsed])
+        crops = perception.masked_crops(parsed, size)
+        return io.NodeOutput(parsed, masks, crops, parsed.parsed, ui=ui.PreviewImage(masks_picture(parsed), cls=cls))
+
+
+NODES = [ParseFaces]
