@@ -148,7 +148,10 @@ def _box(number: int, entry: object, width: int, height: int) -> FaceBox:
             raise ValueError(f'Face box {number} has no "{key}"; expected x, y and size.')
         if isinstance(entry[key], bool) or not isinstance(entry[key], (int, float)):
             raise ValueError(f'Face box {number} has "{key}": {entry[key]!r}; expected a number.')
-        numbers[key] = float(entry[key])
+        try:
+            numbers[key] = float(entry[key])
+        except OverflowError:  # an integer of hundreds of digits
+            numbers[key] = math.inf
     if "size" in numbers:
         side = numbers.pop("size") * max(width, height)
         numbers |= {"width": side / width, "height": side / height}
