@@ -66,7 +66,7 @@ class DetectFaces(io.ComfyNode):
                 ),
             ],
             outputs=[
-                FacesType.Output("faces", tooltip="The pictures with their faces, for parsing and landmarks."),
+                FacesType.Output(display_name="faces", tooltip="The pictures with their faces, for parsing and landmarks."),
                 BoundingBox.Output("found", "bboxes", tooltip="The boxes as found, in pixels, in ComfyUI's own form."),
                 io.String.Output(
                     "details",

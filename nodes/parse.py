@@ -36,9 +36,9 @@ class ParseFaces(io.ComfyNode):
             ],
             outputs=[
                 FacesType.Output("parsed", "faces", tooltip="The faces with their masks."),
-                io.Mask.Output("masks", tooltip="One mask a face, in the frame of its picture."),
-                io.Image.Output("crops", tooltip="One square crop a face, what is not kept black."),
-                io.String.Output("parser", tooltip="Which parser was used and what it kept."),
+                io.Mask.Output(display_name="masks", tooltip="One mask a face, in the frame of its picture."),
+                io.Image.Output(display_name="crops", tooltip="One square crop a face, what is not kept black."),
+                io.String.Output(display_name="parser", tooltip="Which parser was used and what it kept."),
             ],
         )
 
