@@ -2,7 +2,11 @@
 
 from functools import lru_cache
 
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..geometry import square
@@ -15,6 +19,8 @@ ORDERS = {
     "most confident first": lambda face: -face.score,
 }
 EDGES = (640, 1280, 320)  # long edge at which YuNet looks: the first that shows a face counts
+LEAST_EDGE, MOST_EDGE = 640, 1280  # of what the other two are shown
+MTCNN_LEAST = 20  # pixels; the smallest face that it looks for
 OVERLAP = 0.3
 
 Detection = tuple[np.ndarray, float, np.ndarray]  # xyxy, score, five points
@@ -49,6 +55,7 @@ def detect_faces(
     if backend not in BACKENDS:
         raise ValueError(f"There is no face detector {backend!r}; expected one of {', '.join(BACKENDS)}.")
     faces = Faces(image)
+    progress = comfy.utils.ProgressBar(len(image))
     for number in range(len(image)):
         detections = BACKENDS[backend](faces.pixels(number), threshold)
         found = [_face(*detection, margin) for detection in detections if detection[1] >= threshold]
@@ -56,13 +63,14 @@ def detect_faces(
         if required and not found:
             raise ValueError(_no_face(number, image, backend, threshold))
         if index is not None and found:
-            if index >= len(found):
+            if not 0 <= index < len(found):
                 raise ValueError(
                     f"Face {index} was asked for, but picture {number + 1} has {_faces(len(found))} at threshold "
                     f"{threshold:g}: use an index from 0 to {len(found) - 1}, or lower the threshold."
                 )
             found = [found[index]]
         faces.faces.append(found[:maximum] if maximum else found)
+        progress.update(1)
     return faces
 
 
@@ -91,31 +99,37 @@ def _no_face(number: int, image: Tensor, backend: str, threshold: float) -> str:
 
 def _yunet(pixels: np.ndarray, threshold: float) -> list[Detection]:
     """At a few sizes in turn: one serves most pictures, the others are for tiny and for frame-filling faces."""
-    height, width = pixels.shape[:2]
     for edge in EDGES:
-        scale = edge / max(height, width)
-        shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-        if found := _yunet_at(pixels, shape, threshold):
+        if found := _yunet_at(pixels, edge, threshold):
             return found
     return []
 
 
-def _yunet_at(pixels: np.ndarray, shape: tuple[int, int], threshold: float) -> list[Detection]:
+def _yunet_at(pixels: np.ndarray, edge: int, threshold: float) -> list[Detection]:
+    resized, scale = _resized(pixels, edge)
+    detector = _yunet_model()
+    detector.setInputSize(resized.shape[1::-1])
+    detector.setScoreThreshold(threshold)
+    rows = detector.detect(np.ascontiguousarray(resized[..., ::-1]))[1]
+    if rows is None:
+        return []
+    corners = np.concatenate([rows[:, 0:2], rows[:, 0:2] + rows[:, 2:4]], 1)
+    return _scaled(corners, rows[:, 14], rows[:, 4:14].reshape(-1, 5, 2), scale)
+
+
+def _resized(pixels: np.ndarray, edge: int) -> tuple[np.ndarray, np.ndarray]:
+    """`pixels` with `edge` as the long edge, and what takes its (x, y) back."""
     import cv2
 
     height, width = pixels.shape[:2]
-    enlarging = shape[0] > height or shape[1] > width
-    resized = cv2.resize(pixels, shape[::-1], interpolation=cv2.INTER_CUBIC if enlarging else cv2.INTER_AREA)
-    detector = _yunet_model()
-    detector.setInputSize(shape[::-1])
-    detector.setScoreThreshold(threshold)
-    rows = detector.detect(cv2.cvtColor(resized, cv2.COLOR_RGB2BGR))[1]
-    if rows is None:
-        return []
-    scale = np.array([width / shape[1], height / shape[0]])
-    corners = np.concatenate([rows[:, 0:2], rows[:, 0:2] + rows[:, 2:4]], 1) * np.tile(scale, 2)
-    points = rows[:, 4:14].reshape(-1, 5, 2) * scale
-    return list(zip(corners, rows[:, 14], points, strict=True))
+    ratio = edge / max(height, width)
+    shape = (max(1, round(height * ratio)), max(1, round(width * ratio)))
+    resized = cv2.resize(pixels, shape[::-1], interpolation=cv2.INTER_CUBIC if ratio > 1 else cv2.INTER_AREA)
+    return resized, np.array([width / shape[1], height / shape[0]])
+
+
+def _scaled(corners: np.ndarray, scores: np.ndarray, points: np.ndarray, scale: np.ndarray) -> list[Detection]:
+    return list(zip(corners * np.tile(scale, 2), scores, points * scale, strict=True))
 
 
 @lru_cache
@@ -131,17 +145,15 @@ def _yunet_model():
 
 
 def _retinaface(pixels: np.ndarray, threshold: float) -> list[Detection]:
-    import comfy.model_management
-    import torch
-
     patcher = _retinaface_model()
     comfy.model_management.load_models_gpu([patcher])
     network = patcher.model
     network.device = patcher.load_device
     network.mean_tensor = network.mean_tensor.to(patcher.load_device)
+    resized, scale = _resized(pixels, int(np.clip(max(pixels.shape), LEAST_EDGE, MOST_EDGE)))
     with torch.inference_mode():
-        rows = network.detect_faces(pixels[..., ::-1], threshold, OVERLAP + 0.1)
-    return [(row[:4], row[4], row[5:15].reshape(5, 2)) for row in rows]
+        rows = network.detect_faces(resized[..., ::-1], threshold, OVERLAP)
+    return _scaled(rows[:, :4], rows[:, 4], rows[:, 5:15].reshape(-1, 5, 2), scale)
 
 
 @lru_cache
@@ -158,16 +170,16 @@ def _retinaface_model():
 
 def managed(network):
     """`network` in the host's care: it decides where it runs and when it leaves the device."""
-    import comfy.model_management
-    import comfy.model_patcher
-
     device, rest = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
     return comfy.model_patcher.ModelPatcher(network.eval(), load_device=device, offload_device=rest)
 
 
 def _mtcnn(pixels: np.ndarray, threshold: float) -> list[Detection]:
-    boxes, scores, points = _mtcnn_model().detect(np.ascontiguousarray(pixels), landmarks=True)
-    return [] if boxes is None else list(zip(boxes, scores, points, strict=True))
+    resized, scale = _resized(pixels, int(np.clip(max(pixels.shape), LEAST_EDGE, MOST_EDGE)))
+    if min(resized.shape[:2]) < MTCNN_LEAST:
+        return []
+    corners, scores, points = _mtcnn_model().detect(resized, landmarks=True)
+    return [] if corners is None else _scaled(corners, scores, points, scale)
 
 
 @lru_cache

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..geometry import FaceBox, from_pixels, square
 
 Box = tuple[float, float, float, float]
+LARGEST = 8  # a box may be so many pictures wide; past that it is a mistake, and costs memory
 
 
 @dataclass
@@ -158,6 +159,15 @@ def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces
     """Faces at boxes that someone else found or drew (the host's BOUNDING_BOX), made square; no points."""
     image = checked_image(image)
     faces = [[_face(box, margin) for box in boxes] for boxes in bounding_boxes(value, len(image))]
+    height, width = image.shape[1:3]
+    for face in (face for found in faces for face in found):
+        x0, y0, x1, y1 = face.box
+        if not (x0 < width and y0 < height and x1 > 0 and y1 > 0 and x1 - x0 <= LARGEST * max(height, width)):
+            corners = ", ".join(f"{value:.0f}" for value in face.box)
+            raise ValueError(
+                f"The bounding box {corners} (made square, in pixels) does not lie on the {width}×{height} picture. "
+                "Is it from another picture, or in fractions instead of pixels?"
+            )
     return Faces(image, faces)
 
 

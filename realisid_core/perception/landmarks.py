@@ -4,6 +4,7 @@ import math
 import threading
 from functools import lru_cache
 
+import comfy.utils
 import numpy as np
 
 from ..geometry import square
@@ -33,6 +34,7 @@ def face_landmarks(faces: Faces, skip: bool = False) -> dict:
         ValueError: no landmarks in a face (with `skip`, that face is left out), or MediaPipe is not installed.
     """
     frames = []
+    progress = comfy.utils.ProgressBar(len(faces.faces))
     for index, found in enumerate(faces.faces):
         pixels = faces.pixels(index) if found else None
         landmarked = [_landmark(pixels, face) for face in found]
@@ -44,6 +46,7 @@ def face_landmarks(faces: Faces, skip: bool = False) -> dict:
                     "or give a picture in which the face is larger and less covered."
                 )
         frames.append([result for result in landmarked if result is not None])
+        progress.update(1)
     height, width = faces.image.shape[1:3]
     return {"frames": frames, "image_size": (height, width), "connection_sets": connection_sets()}
 

@@ -1,9 +1,13 @@
 """Every model file of perception: where it comes from, its size and its hash; nothing is parsed before it matches."""
 
 import hashlib
+import urllib.request
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+import comfy.utils
+import torch
 
 SHIPPED = Path(__file__).parent / "models"
 CHUNK = 1 << 20
@@ -89,14 +93,14 @@ def obtain(model: ModelFile) -> Path:
     if path is None:
         path = _folders()[0] / model.name
         _download(model, path)
-    _verify(model, path, path.stat().st_mtime_ns)
+    if not _matches(model, path, path.stat().st_mtime_ns):
+        size = path.stat().st_size
+        raise ValueError(f"{path} is refused: {_mismatch(model, size)} Delete it, then fetch {model.url}.")
     return path
 
 
 def load_weights(model: ModelFile) -> dict:
     """The tensors of a facexlib checkpoint, its hash checked first and unpickled with `weights_only`."""
-    import torch
-
     weights = torch.load(obtain(model), map_location="cpu", weights_only=True)
     return {key.removeprefix("module."): value for key, value in weights.items()}
 
@@ -119,22 +123,16 @@ def _folders() -> list[Path]:
 
 
 @lru_cache
-def _verify(model: ModelFile, path: Path, changed: int) -> None:
+def _matches(model: ModelFile, path: Path, changed: int) -> bool:
+    """Whether the file's hash is the model's; `changed` is part of the key, so that a replaced file is read again."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
-    if digest.hexdigest() != model.sha256:
-        raise ValueError(
-            f"{path} is refused: {_mismatch(model, path.stat().st_size)} Delete it, then fetch {model.url}."
-        )
+    return digest.hexdigest() == model.sha256
 
 
 def _download(model: ModelFile, path: Path) -> None:
-    import urllib.request
-
-    import comfy.utils
-
     progress = comfy.utils.ProgressBar(model.size)
     part = path.with_name(path.name + ".part")
     try:
@@ -143,7 +141,11 @@ def _download(model: ModelFile, path: Path) -> None:
             while chunk := source.read(CHUNK):
                 file.write(chunk)
                 progress.update(len(chunk))
-        _verify(model, part, part.stat().st_mtime_ns)
+        if not _matches(model, part, part.stat().st_mtime_ns):
+            size = part.stat().st_size
+            raise ValueError(
+                f"What {model.url} sent is refused: {_mismatch(model, size)} Try again, or place {path} by hand."
+            )
         part.replace(path)
     except OSError as error:
         raise ValueError(

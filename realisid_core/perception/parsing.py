@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import lru_cache
 
+import comfy.model_management
 import numpy as np
 import torch
 from einops import rearrange
@@ -107,8 +108,6 @@ def _by_bisenet(faces: Faces, keep: str):
 
 def _kept(crop: np.ndarray, keep: str) -> np.ndarray:
     """BiSeNet's verdict on a crop, uint8 [512, 512, 3] → float32 [512, 512] of 0 and 1."""
-    import comfy.model_management
-
     patcher = _bisenet_model()
     comfy.model_management.load_models_gpu([patcher])
     x = rearrange(torch.from_numpy(crop).float() / 255, "h w c -> 1 c h w")
