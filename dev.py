@@ -23,6 +23,9 @@ import venv
 import zipfile
 from pathlib import Path
 
+if sys.version_info < (3, 10):  # noqa: UP036 (said before the first line that an older Python cannot read)
+    raise SystemExit("Python 3.10 or newer is needed; this is " + sys.version.split()[0])
+
 PACK = Path(__file__).resolve().parent
 DEV = PACK / ".dev"
 VENV = DEV / "venv"
@@ -70,8 +73,6 @@ def main() -> int:
 
 def set_up() -> Path:
     """Make `.dev/` complete and return the host's folder. Safe to interrupt: what was not finished is done again."""
-    if sys.version_info < (3, 10):
-        raise SystemExit(f"Python 3.10 or newer is needed; this is {sys.version.split()[0]}.")
     DEV.mkdir(exist_ok=True)
     install_system_libraries()
     if not PYTHON.exists() or subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode:

@@ -4,6 +4,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import pytest
+
 PACK = Path(__file__).resolve().parent.parent
 
 
@@ -15,5 +17,28 @@ def load(name: str, file: Path, **options):
     return module
 
 
-load("realisid_host", PACK / "realisid_core" / "host.py").find_host()
+host = load("realisid_host", PACK / "realisid_core" / "host.py")
+host.find_host()
 load("realisid_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A real ComfyUI with this pack, on a free port, in folders of its own, for the whole session."""
+    from realisid_pack.headless.server import running_server
+
+    with running_server(host.host_path(), tmp_path_factory.mktemp("comfyui"), "--cpu") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def client(server):
+    from realisid_pack.headless.client import Client
+
+    return Client(server.address)
+
+
+@pytest.fixture(scope="session")
+def portraits() -> dict[str, Path]:
+    """The shipped photos, by name."""
+    return {file.stem: file for file in sorted((PACK / "examples").glob("*.jpg"))}
