@@ -1,0 +1,70 @@
+/** What the editor learns from the graph round its node: the picture's size and the photo behind the boxes. */
+
+import { api } from "../../scripts/api.js"
+import { app } from "../../scripts/app.js"
+
+const DEFAULT_SIDE = 1024
+const PASS_THROUGH = 32
+
+/** The frame: the node's width and height, or those of what is connected to them. */
+export function frameOf(node) {
+  return { width: sideOf(node, "width"), height: sideOf(node, "height") }
+}
+
+function sideOf(node, name) {
+  const origin = originOf(node, name)
+  const connected = origin?.widgets?.find((widget) => widget.name === "value" || widget.name === name)?.value
+  const own = node.widgets?.find((widget) => widget.name === name)?.value
+  return [connected, own].map(Number).find((side) => side >= 1) ?? DEFAULT_SIDE
+}
+
+/** The node that feeds the input `name`, reroutes left out; undefined where nothing does, or only from outside a subgraph. */
+export function originOf(node, name) {
+  let input = node.inputs?.find((slot) => slot.name === name)
+  for (let steps = 0; input?.link != null && steps < PASS_THROUGH; steps++) {
+    const graph = node.graph ?? app.graph
+    const link = graph?.getLink?.(input.link) ?? graph?.links?.[input.link]
+    node = link && graph.getNodeById(link.origin_id)
+    if (!node || node.type !== "Reroute") return node ?? undefined
+    input = node.inputs?.[0]
+  }
+  return undefined
+}
+
+export const isConnected = (node, name) => node.inputs?.find((slot) => slot.name === name)?.link != null
+
+/** The file that the connected image node holds or last made: `{filename, subfolder, type}`; null where there is none. */
+export function photoOf(node) {
+  const origin = originOf(node, "background")
+  if (!origin) return null
+  const chosen = origin.widgets?.find((widget) => widget.name === "image")?.value
+  return typeof chosen === "string" && chosen ? annotatedFile(chosen) : (outputOf(origin) ?? null)
+}
+
+/** `some/folder/name.png [output]`, as image nodes write the file they load. */
+function annotatedFile(text) {
+  const [, path, type] = text.match(/^(.*?)(?: \[(input|output|temp)\])?$/)
+  const cut = path.lastIndexOf("/") + 1
+  return { filename: path.slice(cut), subfolder: path.slice(0, Math.max(cut - 1, 0)), type: type ?? "input" }
+}
+
+function outputOf(node) {
+  const graphId = node.graph && node.graph !== app.graph ? `${node.graph.id}:` : ""
+  return app.nodeOutputs?.[`${graphId}${node.id}`]?.images?.[0]
+}
+
+export function fileURL({ filename, subfolder = "", type = "output" }) {
+  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
+}
+
+/** Boxes on the faces in `file`, as text; rejects with the server's sentence where there are none. */
+export async function facesIn(file, frame) {
+  const response = await api.fetchApi("/realisid/faces", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ...file, ...frame }),
+  })
+  const answer = await response.json().catch(() => ({ error: `The server answered ${response.status}.` }))
+  if (!response.ok) throw new Error(answer.error)
+  return answer.boxes
+}
