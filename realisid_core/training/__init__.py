@@ -1,0 +1,5 @@
+"""The trainer: Eq. 7 on the two branches and the ID projector, for SDXL and the miniature alike.
+
+`prepare` turns pictures into shards, `data` reads them, `trainee` is what learns, `loss` is Eq. 7, `loop` ties them
+together; `python -m realisid_core.training --help` is the way in.
+"""

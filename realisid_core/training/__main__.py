@@ -1,0 +1,121 @@
+"""`python -m realisid_core.training`: prepare data, train, and see beforehand what it will cost."""
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from realisid_core.host import find_host
+
+find_host()  # here and not in main(): the processes that read ahead import this module too
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m realisid_core.training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    _train_options(commands.add_parser("train", help="train the branches and the ID projector (Eq. 7)"))
+    _prepare_options(commands.add_parser("prepare", help="pictures with captions → shards to train from"))
+    options = vars(parser.parse_args(arguments))
+    command = options.pop("command")
+    try:
+        {"train": _train, "prepare": _prepare}[command](options)
+    except (ValueError, ImportError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    from .settings import Settings
+
+    defaults = {field.name: field.default for field in fields(Settings)}
+
+    def add(name: str, help: str, **options) -> None:
+        key = name.strip("-").replace("-", "_")
+        parser.add_argument(name, help=f"{help} (default %(default)s)", default=defaults[key], **options)
+
+    parser.add_argument("--base", required=True, help='an SDXL checkpoint file that ComfyUI reads, or "miniature"')
+    parser.add_argument("--data", type=Path, required=True, help="folder of shards from `prepare`")
+    parser.add_argument("--output", type=Path, required=True, help="folder of this run")
+    parser.add_argument("--steps", type=int, required=True, help="optimiser steps in all")
+    add("--batch-size", "samples a process takes at once", type=int)
+    add("--accumulate", "batches to a step", type=int)
+    add("--learning-rate", "of AdamW", type=float)
+    add("--weight-decay", "of AdamW", type=float)
+    add("--warmup", "steps until the full learning rate", type=int)
+    add("--face-weight", "λ of Eq. 7", type=float)
+    add("--clip-gradient", "largest gradient norm, 0 for none", type=float)
+    add("--ema", "decay of the weights' moving average, 0 for none", type=float)
+    add("--local-size", "side of the enlarged face in latent cells", type=int)
+    parser.add_argument("--outline", action="store_true", help="draw the face's outline into the pose-expression image")
+    add("--y-mode", "vector conditioning of the branches", choices=("sizes", "prompt"))
+    parser.add_argument(
+        "--no-crop",
+        dest="crop",
+        action="store_false",
+        help="the comparison: the local branch sees the whole latent, landmarks drawn in place",
+    )
+    add("--precision", "of the computation", choices=("no", "bf16", "fp16"))
+    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory, a third slower")
+    add("--workers", "processes that read ahead", type=int)
+    add("--save-every", "steps between states", type=int)
+    add("--sample-every", "steps between sample grids, 0 for none", type=int)
+    add("--log-every", "steps between lines of the log", type=int)
+    add("--seed", "of the data's order and every draw", type=int)
+    parser.add_argument("--resume", action="store_true", help="go on from the newest state in --output")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say how many parameters, how much memory and time; train nothing"
+    )
+
+
+def _prepare_options(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--images",
+        help="a folder of pictures, each with its caption beside it (.txt, or .json with "
+        '"caption"), or a WebDataset: a folder of .tar, or a glob',
+    )
+    source.add_argument("--world", type=int, metavar="N", help="N pictures drawn by the face world instead")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the shards; prepared ones in it are kept")
+    parser.add_argument("--base", required=True, help='the base to train for: a checkpoint file, or "miniature"')
+    parser.add_argument("--clip-vision", help="the image encoder's file; the miniature brings its own")
+    parser.add_argument("--image-size", type=int, help="side of the square pictures (1024; for the miniature 256)")
+    parser.add_argument("--smallest-side", type=int, help="drop pictures with a shorter side (half of --image-size)")
+    parser.add_argument("--detector", choices=("yunet", "retinaface", "mtcnn"), default="yunet")
+    parser.add_argument("--parser", choices=("auto", "bisenet", "landmarks"), default="auto")
+    parser.add_argument("--keep", choices=("face", "face and hair", "head and neck", "everything"), default="face and hair")
+    parser.add_argument("--processes", type=int, default=1, help="shards prepared at the same time (default %(default)s)")
+    parser.add_argument("--shard-size", type=int, default=512, help="pictures looked at for a shard (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the face world (default %(default)s)")
+
+
+def _prepare(options: dict) -> None:
+    from .base import MINIATURE
+    from .pictures import Rules
+    from .prepare import Job, describe, prepare
+
+    miniature = options["base"] == MINIATURE or Path(options["base"]).is_dir()
+    size = options.pop("image_size") or (256 if miniature else 1024)
+    smallest = options.pop("smallest_side") or size // 2
+    rules = Rules(size, smallest, *(options.pop(name) for name in ("detector", "parser", "keep")))
+    options["world"] = options["world"] or 0
+    print(describe(prepare(Job(rules=rules, **options))))
+
+
+def _train(options: dict) -> None:
+    from .settings import Settings
+
+    dry_run = options.pop("dry_run")
+    settings = Settings(**options)
+    if dry_run:
+        from .dry_run import dry_run
+
+        print(dry_run(settings))
+    else:
+        from .loop import train
+
+        print(f"The checkpoint is {train(settings)}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The frozen text-to-image model that the branches are trained for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import comfy.clip_vision
+import comfy.model_base
+import comfy.sd
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from .loss import TRAINABLE_TYPES
+
+MINIATURE = "miniature"
+TEXT_TOKENS = 77
+CAPTIONS_KEPT = 4096
+
+
+@dataclass(frozen=True)
+class Text:
+    """`p_text`: context [1, 77, D] and pooled [1, P], float16 on the CPU."""
+
+    context: Tensor
+    pooled: Tensor
+
+
+class Base:
+    """A base model as ComfyUI loaded it.
+
+    Attributes:
+        name: the architecture, as a RealisID checkpoint's config names it.
+        patcher, clip, vae: the host's MODEL, CLIP and VAE; a checkpoint file may lack the last two.
+        clip_vision: the image encoder that belongs to it; only the miniature has its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        patcher: ModelPatcher,
+        clip: comfy.sd.CLIP | None,
+        vae: comfy.sd.VAE | None,
+        clip_vision: comfy.clip_vision.ClipVisionModel | None = None,
+    ):
+        self.name, self.patcher, self.clip, self.vae, self.clip_vision = name, patcher, clip, vae, clip_vision
+        self.text = lru_cache(CAPTIONS_KEPT)(self._text)
+        self._sizes = lru_cache(CAPTIONS_KEPT)(self._embedded_sizes)
+
+    @property
+    def model(self) -> comfy.model_base.SDXL:
+        return self.patcher.model
+
+    @property
+    def unet_config(self) -> dict:
+        """The arguments that the host built the UNet with."""
+        return self.model.model_config.unet_config
+
+    def freeze(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Make it ready to train against: no gradients to its weights, and those on `device` in `dtype`."""
+        self.model.requires_grad_(False).eval()
+        self.model.to(device)
+        self.model.diffusion_model.to(dtype)
+        self.model.diffusion_model.dtype = dtype
+        self.model.manual_cast_dtype = None
+
+    def _text(self, caption: str) -> Text:
+        if self.clip is None:
+            raise ValueError("The base checkpoint holds no text encoder; give one that does, as SDXL checkpoints do.")
+        with torch.no_grad():
+            context, pooled = self.clip.encode_from_tokens(self.clip.tokenize(caption), return_pooled=True)
+        return Text(context[:, :TEXT_TOKENS].half().cpu(), pooled.half().cpu())
+
+    def vector(self, pooled: Tensor, sizes: Sequence[tuple[int, ...]]) -> Tensor:
+        """The UNet's vector conditioning, [B, A].
+
+        Args:
+            pooled: [B, P].
+            sizes: for each sample SDXL's (height, width, crop top, crop left, target height, target width).
+        """
+        return torch.cat([pooled, torch.cat([self._sizes(size) for size in sizes]).to(pooled)], dim=1)
+
+    def _embedded_sizes(self, size: tuple[int, ...]) -> Tensor:
+        names = ("height", "width", "crop_h", "crop_w", "target_height", "target_width")
+        return self.model.encode_adm(pooled_output=torch.zeros(1, 0), **dict(zip(names, size, strict=True)))
+
+
+def load_base(name: str) -> Base:
+    """The base that `--base` names: a checkpoint file that ComfyUI reads, "miniature", or a folder of such weights.
+
+    Raises:
+        ValueError: where the model is not of SDXL's architecture, or predicts neither ε nor v.
+    """
+    if name == MINIATURE or Path(name).is_dir():
+        from ..miniature.loading import WEIGHTS, load_miniature
+
+        parts = load_miniature(WEIGHTS if name == MINIATURE else Path(name))
+        base = Base(MINIATURE, parts.model, parts.clip, parts.vae, parts.clip_vision)
+    else:
+        patcher, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(name)
+        base = Base("sdxl", patcher, clip, vae)
+    if not isinstance(base.model, comfy.model_base.SDXL):
+        raise ValueError(f"{name} is of type {type(base.model).__name__}; RealisID trains for SDXL and its fine-tunes.")
+    if base.model.model_type not in TRAINABLE_TYPES:
+        raise ValueError(f"{name} predicts {base.model.model_type.name}; the trainer knows noise (EPS) and V_PREDICTION.")
+    return base

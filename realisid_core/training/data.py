@@ -1,0 +1,166 @@
+"""From shards to batches: sample number `n` of a run is always the same sample with the same draw."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..checkpoint import RealisIDConfig
+from ..geometry import FaceBox, from_pixels
+from ..perception import crop_frame, pose_expression_image
+from ..resampling import relocate
+from .draws import draw
+from .pictures import face_of
+from .shards import Shards, epoch_order, read_npy
+
+LATENT_CELL = 8  # pixels
+SHARDS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sample, before its draw."""
+
+    latent: Tensor  # [C, H, W] float32, as the VAE gave it
+    features: Tensor  # [T, W] float16
+    face: dict  # landmarks_xy and bbox_xyxy, pixels of the square picture
+    box: FaceBox
+    caption: str
+    sizes: tuple[int, ...]
+    thumbnail: bytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from; lists and tensors of B items.
+
+    Attributes:
+        latents, noise: [B, C, H, W] float32.
+        steps: [B], of the noise schedule.
+        boxes: the face boxes.
+        pose_images: `c_pe`, [B, 3, S, S] uint8.
+        features: [B, T, W], zero where the ID embedding was dropped.
+        captions: "" where the text was dropped.
+        sizes: SDXL's six, for each.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    steps: Tensor
+    boxes: list[FaceBox]
+    pose_images: Tensor
+    features: Tensor
+    captions: list[str]
+    sizes: list[tuple[int, ...]]
+
+    def pin_memory(self) -> "Batch":
+        values = {
+            name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in vars(self).items()
+        }
+        return Batch(**values)
+
+
+def read_sample(shards: Shards, shard: int, row: int) -> Sample:
+    members = shards.read(shard, row)
+    facts = json.loads(members["json"])
+    size = shards.info.image_size
+    face = face_of(read_npy(members["landmarks.npy"]), size)
+    return Sample(
+        latent=torch.from_numpy(read_npy(members["latent.npy"])).float(),
+        features=torch.from_numpy(read_npy(members["features.npy"])),
+        face=face,
+        box=from_pixels(*crop_frame(face), size, size),
+        caption=facts["caption"],
+        sizes=tuple(facts["sizes"]),
+        thumbnail=members["jpg"],
+    )
+
+
+def pose_hint(sample: Sample, config: RealisIDConfig, image_size: int) -> Tensor:
+    """`c_pe` as the local branch takes it: [3, S, S] in 0..1, of the face crop, or in place in the whole picture."""
+    size = config.local_size * LATENT_CELL if config.crop else image_size
+    image = rearrange(pose_expression_image(sample.face, size, outline=config.outline), "h w c -> 1 c h w")
+    if not config.crop:
+        image = relocate(image, [sample.box], image_size, image_size)
+    return image[0]
+
+
+class Run(Dataset):
+    """The samples of a whole run, epoch after epoch, by number."""
+
+    def __init__(self, shards: Shards, config: RealisIDConfig, seed: int, noise_steps: int):
+        self.shards, self.config, self.seed, self.noise_steps = shards, config, seed, noise_steps
+
+    def where(self, number: int) -> tuple[int, int]:
+        """(shard, row) of sample `number` of the run."""
+        epoch, index = divmod(number, len(self.shards))
+        order = epoch_order(tuple(self.shards.counts.tolist()), self.seed, epoch, SHARDS_AT_ONCE)
+        shard, row = order[index]
+        return int(shard), int(row)
+
+    def __getitem__(self, number: int) -> tuple:
+        sample = read_sample(self.shards, *self.where(number))
+        drawn = draw(self.seed, number, tuple(sample.latent.shape), self.noise_steps)
+        hint = pose_hint(sample, self.config, self.shards.info.image_size)
+        return sample, drawn, (hint * 255 + 0.5).to(torch.uint8)
+
+
+def collate(items: Sequence[tuple]) -> Batch:
+    samples, draws, hints = zip(*items, strict=True)
+    features = [s.features * (not d.drop_identity) for s, d in zip(samples, draws, strict=True)]
+    return Batch(
+        latents=torch.stack([sample.latent for sample in samples]),
+        noise=torch.stack([torch.from_numpy(d.noise) for d in draws]),
+        steps=torch.tensor([d.step for d in draws]),
+        boxes=[sample.box for sample in samples],
+        pose_images=torch.stack(hints),
+        features=torch.stack(features),
+        captions=["" if d.drop_text else s.caption for s, d in zip(samples, draws, strict=True)],
+        sizes=[sample.sizes for sample in samples],
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """The sample numbers of one process's batches: a batch of all processes is a consecutive stretch of the run."""
+
+    start: int
+    batch_size: int
+    process: int
+    processes: int
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first = self.start + self.process * self.batch_size
+        while True:
+            yield list(range(first, first + self.batch_size))
+            first += self.processes * self.batch_size
+
+
+def batches(run: Run, share: Share, workers: int, pin: bool) -> Iterator[Batch]:
+    """Batches without end, from `share.start` on; `workers` processes read ahead (0: none)."""
+    return iter(
+        DataLoader(
+            run,
+            batch_sampler=share,
+            collate_fn=collate,
+            num_workers=workers,
+            pin_memory=pin,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=_start_worker,
+        )
+    )
+
+
+def _start_worker(_: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(0)  # one core each; its thread pool does not survive a fork
+
+
+def open_run(folder: Path, config: RealisIDConfig, seed: int, noise_steps: int) -> Run:
+    return Run(Shards(folder), config, seed, noise_steps)

@@ -1,0 +1,258 @@
+"""The training run: batches in, steps taken, states and checkpoints written."""
+
+import csv
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from ..checkpoint import RealisIDConfig, save_checkpoint
+from .base import Base, load_base
+from .data import Run, Share, batches
+from .ema import Average
+from .requirements import needed
+from .settings import Settings
+from .shards import DatasetInfo, Shards
+from .step import batch_loss
+from .trainee import Trainee, recompute_in_backward
+
+CHECKPOINT = "realisid.safetensors"
+STATES_KEPT = 2
+DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def train(settings: Settings) -> Path:
+    """Train from `settings`; returns the checkpoint's path.
+
+    Raises:
+        ValueError: a base, a data set and settings that do not belong together; says which.
+        ImportError: accelerate or tensorboard missing.
+    """
+    training = Training(settings)
+    if settings.resume:
+        training.load_newest_state()
+    training.run()
+    return training.folder / CHECKPOINT
+
+
+def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDConfig:
+    """What the checkpoint will say of itself. Raises ValueError where the data were prepared for another base."""
+    channels = base.model.latent_format.latent_channels
+    if (info.base, info.latent_channels) != (base.name, channels):
+        raise ValueError(
+            f"The data in {settings.data} were prepared for {info.base} ({info.latent_channels} latent channels); "
+            f"the base is {base.name} ({channels}). Prepare them with the same --base."
+        )
+    return RealisIDConfig(
+        base=base.name,
+        context_dim=base.unet_config["context_dim"],
+        clip_vision=info.clip_vision,
+        clip_tokens=info.clip_tokens,
+        clip_width=info.clip_width,
+        local_size=settings.local_size,
+        keep=info.keep,
+        outline=settings.outline,
+        y_mode=settings.y_mode,
+        crop=settings.crop,
+    )
+
+
+def make_optimizer(trainee: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay (the paper's values are the defaults)."""
+    return torch.optim.AdamW(trainee.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+class Training:
+    """Everything a run holds on to. `steps_done` steps are behind it, and `samples_seen` samples of the run."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.folder = settings.output
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.accelerator = needed("accelerate").Accelerator(
+            mixed_precision=settings.precision,
+            gradient_accumulation_steps=settings.accumulate,
+            log_with="tensorboard" if needed("tensorboard") else None,
+            project_dir=str(self.folder),
+        )
+        torch.manual_seed(settings.seed)  # of the hint blocks and the projector: the same in every process
+        self.base = load_base(settings.base)
+        shards = Shards(settings.data)
+        self.config = make_config(settings, self.base, shards.info)
+        self.data = Run(shards, self.config, settings.seed, len(self.base.model.model_sampling.sigmas))
+        trainee = Trainee(self.base, self.config)
+        self.base.text("")  # before anything is moved to the accelerator
+        self.base.freeze(self.device, DTYPES[settings.precision] if self.device.type != "cpu" else torch.float32)
+        if settings.recompute:
+            recompute_in_backward(trainee, self.base.model.diffusion_model)
+        optimizer = make_optimizer(trainee, settings)
+        self.trainee, self.optimizer = self.accelerator.prepare(trainee, optimizer)
+        self.average = Average(self.trainee.parameters(), settings.ema) if settings.ema else None
+        self.steps_done = self.samples_seen = 0
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    @property
+    def samples_per_step(self) -> int:
+        return self.settings.batch_size * self.settings.accumulate * self.accelerator.num_processes
+
+    def run(self) -> None:
+        """Steps until `settings.steps`, with everything that happens every so many of them."""
+        s = self.settings
+        stream = batches(self.data, self.share(), s.workers, pin=self.device.type == "cuda")
+        self.accelerator.init_trackers("log")
+        bar = tqdm(total=s.steps, initial=self.steps_done, disable=not self.accelerator.is_main_process, unit="step")
+        recent: list[torch.Tensor] = []
+        while self.steps_done < s.steps:
+            recent.append(self.step(stream))
+            bar.update()
+            if due(self.steps_done, s.log_every, s.steps):
+                loss = self.accelerator.gather(torch.stack(recent).mean()).mean().item()
+                recent.clear()
+                bar.set_postfix(loss=f"{loss:.4f}")
+                self.log(loss)
+            if due(self.steps_done, s.save_every, s.steps):
+                self.save()
+            if s.sample_every and due(self.steps_done, s.sample_every, s.steps):
+                self.sample()
+        bar.close()
+        self.accelerator.end_training()
+
+    def share(self) -> Share:
+        return Share(
+            self.samples_seen, self.settings.batch_size, self.accelerator.process_index, self.accelerator.num_processes
+        )
+
+    def step(self, stream) -> torch.Tensor:
+        """One optimiser step on `accumulate` batches; this process's mean loss, detached."""
+        s = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = s.learning_rate * min(1.0, (self.steps_done + 1) / max(s.warmup, 1))
+        losses = []
+        for _ in range(s.accumulate):
+            with self.accelerator.accumulate(self.trainee):
+                with self.accelerator.autocast():
+                    loss = batch_loss(self.base, self.trainee, next(stream), s.face_weight, self.device)
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients and s.clip_gradient:
+                    self.accelerator.clip_grad_norm_(self.trainee.parameters(), s.clip_gradient)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            losses.append(loss.detach())
+        self.steps_done += 1
+        self.samples_seen += self.samples_per_step
+        if self.average:
+            self.average.update()
+        return torch.stack(losses).mean()
+
+    # What is written
+
+    def log(self, loss: float) -> None:
+        """One line to TensorBoard and to losses.csv."""
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.accelerator.log({"loss": loss, "learning rate": rate, "samples": self.samples_seen}, step=self.steps_done)
+        if self.accelerator.is_main_process:
+            path = self.folder / "losses.csv"
+            new = not path.exists()
+            with open(path, "a", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                if new:
+                    writer.writerow(("step", "samples", "loss", "learning_rate"))
+                writer.writerow((self.steps_done, self.samples_seen, f"{loss:.6f}", rate))
+
+    def save(self) -> None:
+        """The state to resume from, then the checkpoint as it stands."""
+        name = f"state-{self.steps_done:08d}"
+        unfinished = self.folder / f"{name}.part"
+        self.accelerator.save_state(str(unfinished))
+        if self.average and (self._sharded or self.accelerator.is_main_process):
+            torch.save(self.average.state_dict(), unfinished / self._average_file)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            progress = {"steps_done": self.steps_done, "samples_seen": self.samples_seen, "run": self._same_run()}
+            (unfinished / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            unfinished.rename(self.folder / name)
+            for old in self.states()[:-STATES_KEPT]:
+                shutil.rmtree(old)
+        self.export(self.folder / CHECKPOINT)
+        self.accelerator.wait_for_everyone()
+
+    def export(self, path: Path) -> None:
+        """The checkpoint that RealisID_LoadModel reads: averaged weights in float16."""
+        if self.average:
+            with self.average.in_place():
+                state = self.accelerator.get_state_dict(self.trainee)
+        else:
+            state = self.accelerator.get_state_dict(self.trainee)
+        if not self.accelerator.is_main_process:
+            return
+        parts: dict[str, dict] = {"local": {}, "global_": {}, "projector": {}}
+        for key, value in state.items():
+            part, _, rest = key.partition(".")
+            parts[part][rest] = value.detach().half().cpu()
+        save_checkpoint(path, self.config, parts["local"], parts["global_"], parts["projector"])
+
+    def sample(self) -> None:
+        """A grid of pictures by the checkpoint just saved."""
+        from .samples import sample_grid
+
+        if not (self.folder / CHECKPOINT).exists():
+            self.export(self.folder / CHECKPOINT)
+        if self.accelerator.is_main_process:
+            grid = sample_grid(self.base, self.folder / CHECKPOINT, self.data)
+            (self.folder / "samples").mkdir(exist_ok=True)
+            grid.save(self.folder / "samples" / f"step-{self.steps_done:08d}.jpg", quality=90)
+        self.base.model.to(self.device)  # the host may have moved it
+        self.accelerator.wait_for_everyone()
+
+    # Resuming
+
+    def states(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("state-*") if path.suffix != ".part")
+
+    def load_newest_state(self) -> None:
+        """Go on exactly where the newest state was saved.
+
+        Raises:
+            ValueError: there is none, or it is of a run with other settings.
+        """
+        if not (states := self.states()):
+            raise ValueError(f"There is no state in {self.folder} to resume from. Start without --resume.")
+        newest = states[-1]
+        progress = json.loads((newest / "progress.json").read_text(encoding="utf-8"))
+        mine, theirs = self._same_run(), progress["run"]
+        if differing := [key for key in mine if mine[key] != theirs.get(key)]:
+            raise ValueError(
+                f"{newest.name} is of a run with another {', '.join(differing)}; give the same to resume exactly."
+            )
+        self.accelerator.load_state(str(newest))
+        if self.average:
+            self.average.load_state_dict(
+                torch.load(newest / self._average_file, map_location=self.device, weights_only=True)
+            )
+        self.steps_done, self.samples_seen = progress["steps_done"], progress["samples_seen"]
+
+    def _same_run(self) -> dict:
+        """What must not change between a run and its resumption."""
+        names = ("batch_size", "accumulate", "face_weight", "ema", "seed", "learning_rate", "weight_decay", "precision")
+        s = self.settings
+        return {name: getattr(s, name) for name in names} | asdict(self.config) | {"samples": len(self.data.shards)}
+
+    @property
+    def _sharded(self) -> bool:
+        return self.accelerator.distributed_type.name in ("FSDP", "DEEPSPEED")
+
+    @property
+    def _average_file(self) -> str:
+        return f"average-{self.accelerator.process_index if self._sharded else 0}.pt"
+
+
+def due(step: int, every: int, last: int) -> bool:
+    return step == last or bool(every and step % every == 0)

@@ -1,0 +1,201 @@
+"""From a picture somebody took to a square picture of one person, with all that training wants to know of the face."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ..identity import CROP_SIZE
+from ..perception import Face, Faces, crop_frame, detect_faces, face_landmarks, masked_crops, parse_faces
+from .requirements import needed
+
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+LONGEST = 2048  # pictures are shrunk to this before faces are looked for
+ROUND_THE_FACE = 0.5  # of its side, kept in the square crop where the picture has it
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture as found: its bytes and its caption, either of which may turn out to be unusable."""
+
+    source: str
+    data: bytes
+    caption: str | None
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A square picture of one person.
+
+    Attributes:
+        image: [S, S, 3] uint8 RGB.
+        face_crop: what CLIP sees, [C, C, 3] in 0..1, irrelevant parts zero.
+        landmarks: [478, 2] in fractions of the picture.
+        sizes: SDXL's (height, width, crop top, crop left, target height, target width), in pixels.
+    """
+
+    source: str
+    image: np.ndarray
+    face_crop: Tensor
+    landmarks: np.ndarray
+    caption: str
+    sizes: tuple[int, ...]
+
+
+class Dropped(Exception):
+    """A picture that is not used, and why."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What makes a picture usable, and how its face is cut out.
+
+    Attributes:
+        image_size: side of the square pictures.
+        smallest_side: pictures whose shorter side has fewer pixels are dropped.
+        smallest_face: least relative size of the face box.
+        detector: back end of the face detection.
+        parser, keep: of the face parsing.
+    """
+
+    image_size: int
+    smallest_side: int
+    detector: str = "yunet"
+    parser: str = "auto"
+    keep: str = "face and hair"
+    smallest_face: float = 1 / 16
+
+
+def read_candidates(item: Path | list[Path]) -> Iterator[Candidate]:
+    """The pictures of one work item: a WebDataset tar, or a list of image files with captions beside them."""
+    if isinstance(item, Path):
+        webdataset = needed("webdataset")
+        for sample in webdataset.WebDataset(str(item), shardshuffle=False, empty_check=False):
+            image = next((sample[e[1:]] for e in IMAGES if e[1:] in sample), b"")
+            yield Candidate(f"{item.name}/{sample['__key__']}", image, caption_of(sample.get("txt"), sample.get("json")))
+        return
+    for path in item:
+        text, facts = (path.with_suffix(suffix) for suffix in (".txt", ".json"))
+        caption = caption_of(*(p.read_bytes() if p.is_file() else None for p in (text, facts)))
+        yield Candidate(str(path), path.read_bytes(), caption)
+
+
+def caption_of(text: bytes | None, facts: bytes | None) -> str | None:
+    """The caption from a .txt, or from "caption" or "text" in a .json."""
+    if text is not None:
+        return text.decode("utf-8", "replace").strip() or None
+    try:
+        values = json.loads(facts) if facts is not None else {}
+    except json.JSONDecodeError:
+        return None
+    caption = (values.get("caption") or values.get("text")) if isinstance(values, dict) else None
+    return str(caption).strip() or None if caption else None
+
+
+def make_portrait(candidate: Candidate, rules: Rules) -> Portrait:
+    """Detect, crop square, landmark and parse. Raises Dropped saying why a picture is not used."""
+    if candidate.caption is None:
+        raise Dropped("no caption")
+    try:
+        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(candidate.data))).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Dropped("unreadable") from error
+    if min(picture.size) < rules.smallest_side:
+        raise Dropped("too small")
+    original = picture.size
+    picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    found = detect_faces(to_tensor(picture), rules.detector, required=False).faces[0]
+    if len(found) != 1:
+        raise Dropped("more than one face" if found else "no face")
+    left, top, side = square_crop(*picture.size, found[0].box)
+    if (found[0].box[2] - found[0].box[0]) / side < rules.smallest_face:
+        raise Dropped("face too small")
+    scale = rules.image_size / side
+    shape = (rules.image_size, rules.image_size)
+    square = picture.resize(shape, Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    faces = Faces(to_tensor(square), [[moved(found[0], left, top, scale)]])
+    landmarks = face_landmarks(faces, skip=True)["frames"][0]
+    if not landmarks:
+        raise Dropped("no landmarks")
+    crop = masked_crops(parse_faces(faces, rules.parser, rules.keep), CROP_SIZE)[0]
+    if not crop.any():
+        raise Dropped("face not parsed")
+    return Portrait(
+        candidate.source,
+        np.asarray(square),
+        crop,
+        landmarks[0]["landmarks_xy"] / rules.image_size,
+        candidate.caption,
+        (*original[::-1], round(top * scale), round(left * scale), *shape),
+    )
+
+
+def square_crop(width: int, height: int, face: tuple[float, float, float, float]) -> tuple[int, int, int]:
+    """(left, top, side) of the largest square, as near to the middle as the face and its surroundings let it be."""
+    side = min(width, height)
+    reach = ROUND_THE_FACE * (face[2] - face[0])
+
+    def start(length: int, low: float, high: float) -> int:
+        middle = (length - side) / 2
+        return round(min(max(middle, high + reach - side, 0), max(low - reach, 0), length - side))
+
+    return start(width, face[0], face[2]), start(height, face[1], face[3]), side
+
+
+def moved(face: Face, left: float, top: float, scale: float) -> Face:
+    """The face in a crop that starts at (left, top) and is enlarged by `scale`."""
+    corner = np.array([left, top])
+
+    def in_crop(box):
+        return tuple(((np.array(box) - np.tile(corner, 2)) * scale).tolist())
+
+    return replace(
+        face,
+        found=in_crop(face.found),
+        box=in_crop(face.box),
+        points=None if face.points is None else (face.points - corner) * scale,
+    )
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """[1, H, W, 3] in 0..1."""
+    return torch.from_numpy(np.array(picture)).float()[None] / 255
+
+
+def thumbnail(image: np.ndarray, side: int = 160) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS).save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def face_of(landmarks: np.ndarray, size: float) -> dict:
+    """A face of FACE_LANDMARKS with what `crop_frame` and the drawing need, in pixels of a picture of side `size`."""
+    points = landmarks * size
+    return {"landmarks_xy": points, "bbox_xyxy": np.concatenate([points.min(0), points.max(0)])}
+
+
+def contact_sheet(thumbnails: list[tuple[bytes, np.ndarray]], columns: int = 8) -> Image.Image:
+    """The small pictures with their face boxes and landmarks drawn in; each comes with landmarks in fractions."""
+    import cv2
+
+    tiles = []
+    for data, landmarks in thumbnails:
+        tile = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+        face = face_of(landmarks, len(tile))
+        x0, y0, x1, y1 = (round(value) for value in crop_frame(face))
+        for x, y in face["landmarks_xy"][:468:6].round().astype(int).tolist():
+            cv2.circle(tile, (x, y), 0, (0, 255, 0), -1)
+        tiles.append(cv2.rectangle(tile, (x0, y0), (x1, y1), (255, 220, 0), 1))
+    side = len(tiles[0])
+    rows = -(-len(tiles) // columns)
+    sheet = np.zeros((rows * side, min(columns, len(tiles)) * side, 3), np.uint8)
+    for i, tile in enumerate(tiles):
+        row, column = divmod(i, columns)
+        sheet[row * side : (row + 1) * side, column * side : (column + 1) * side] = tile
+    return Image.fromarray(sheet)

@@ -1,0 +1,216 @@
+"""`prepare`: pictures with captions → shards, by several processes, resumable, with a report of what was dropped."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from glob import glob
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import comfy.clip_vision
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..identity import clip_features
+from ..perception.models import BISENET, placed
+from .base import Base, load_base
+from .pictures import IMAGES, Dropped, Portrait, Rules, contact_sheet, make_portrait, read_candidates, thumbnail
+from .shards import DONE, DatasetInfo, Shards, is_done, npy, read_npy, write_atomically, write_shard
+
+AT_ONCE = 8  # pictures encoded together
+WORK, REPORT, SHEET = "work.json", "report.json", "contact_sheet.jpg"
+NAMES_A_REASON = 1000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process is told.
+
+    Attributes:
+        images: a folder of pictures with captions beside them, or WebDataset tars (a folder of them, a glob, one file);
+            None draws `world` pictures of the face world from `seed` instead.
+        base, clip_vision: whose VAE, and which image encoder (a file; for the miniature its own).
+        shard_size: pictures looked at for one shard; a tar of a WebDataset is one shard whatever its size.
+    """
+
+    output: Path
+    base: str
+    rules: Rules
+    images: str | None = None
+    clip_vision: str | None = None
+    world: int = 0
+    seed: int = 0
+    shard_size: int = 512
+    processes: int = 1
+
+
+Encode = Callable[[list[Portrait]], Iterator[dict[str, bytes]]]
+
+
+def prepare(job: Job) -> dict:
+    """Fill `job.output`; shards that are already there are left. Returns the report, which is also in report.json.
+
+    Raises:
+        ValueError: no pictures at all, or a folder that was filled with other settings.
+    """
+    job.output.mkdir(parents=True, exist_ok=True)
+    job = replace(job, rules=settled(job.rules))
+    loaded_info(job).write(job.output)
+    items = work_items(job)
+    missing = [number for number in range(len(items)) if not is_done(job.output, number)]
+    start = time.perf_counter()
+    with tqdm(total=len(items), initial=len(items) - len(missing), unit="shard") as bar:
+        for _ in _run(job, [(number, items[number]) for number in missing]):
+            bar.update()
+    return summarise(job.output, time.perf_counter() - start)
+
+
+def settled(rules: Rules) -> Rules:
+    """The rules with "auto" decided once, so that every picture of a data set is parsed alike."""
+    if rules.parser != "auto":
+        return rules
+    if placed(BISENET):
+        return replace(rules, parser="bisenet")
+    return replace(rules, parser="landmarks", keep="face")
+
+
+def _run(job: Job, work: list) -> Iterator[int]:
+    if job.processes <= 1:
+        yield from (make_shard(job, number, item) for number, item in work)
+        return
+    with ProcessPoolExecutor(job.processes, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(make_shard, job, number, item) for number, item in work]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def work_items(job: Job) -> list:
+    """One item for each shard; written down the first time, so that resuming does not depend on what files came since."""
+    path = job.output / WORK
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    items = list(_find_work(job))
+    if not items:
+        raise ValueError(f"No pictures ({', '.join(IMAGES)}) and no .tar were found at {job.images}.")
+    write_atomically(path, json.dumps(items).encode())
+    return items
+
+
+def _find_work(job: Job) -> Iterable:
+    if job.images is None:
+        return ([start, min(start + job.shard_size, job.world)] for start in range(0, job.world, job.shard_size))
+    folder = Path(job.images)
+    tars = [str(path) for path in sorted(folder.glob("*.tar"))] if folder.is_dir() else sorted(glob(job.images))
+    if tars:
+        return tars
+    files = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
+    return (files[start : start + job.shard_size] for start in range(0, len(files), job.shard_size))
+
+
+def make_shard(job: Job, number: int, item: object) -> int:
+    """One work item from end to end. Returns the number of samples kept."""
+    dropped: dict[str, list[str]] = defaultdict(list)
+    portraits = _world(job, *item) if job.images is None else _photos(job, item, dropped)
+    return write_shard(job.output, number, encode(job, portraits), {"dropped": dropped})
+
+
+def _world(job: Job, start: int, end: int) -> Iterator[Portrait]:
+    from .world_pictures import world_portrait
+
+    return (world_portrait(job.seed, number, job.rules.image_size) for number in range(start, end))
+
+
+def _photos(job: Job, item: str | list[str], dropped: dict[str, list[str]]) -> Iterator[Portrait]:
+    for candidate in read_candidates(Path(item) if isinstance(item, str) else [Path(path) for path in item]):
+        try:
+            yield make_portrait(candidate, job.rules)
+        except Dropped as reason:
+            dropped[str(reason)].append(candidate.source)
+
+
+def encode(job: Job, portraits: Iterator[Portrait]) -> Iterator[dict[str, bytes]]:
+    """The members of each sample."""
+    base, clip_vision = encoders(job.base, job.clip_vision)
+    while group := list(islice(portraits, AT_ONCE)):
+        pixels = torch.stack([torch.from_numpy(portrait.image) for portrait in group]).float() / 255
+        latents = base.vae.encode(pixels)
+        features = clip_features(clip_vision, torch.stack([portrait.face_crop for portrait in group]))
+        for portrait, latent, feature in zip(group, latents, features, strict=True):
+            facts = {"caption": portrait.caption, "source": portrait.source, "sizes": portrait.sizes}
+            yield {
+                "latent.npy": npy(latent.half().cpu().numpy()),
+                "features.npy": npy(feature.half().cpu().numpy()),
+                "landmarks.npy": npy(portrait.landmarks.astype(np.float32)),
+                "json": json.dumps(facts).encode(),
+                "jpg": thumbnail(portrait.image),
+            }
+
+
+@lru_cache(1)
+def encoders(base_name: str, clip_vision: str | None) -> tuple[Base, comfy.clip_vision.ClipVisionModel]:
+    """The base and the image encoder, once a process. Raises ValueError where there is no image encoder."""
+    base = load_base(base_name)
+    if clip_vision is not None:
+        return base, comfy.clip_vision.load(clip_vision)
+    if base.clip_vision is None:
+        raise ValueError("--clip-vision is missing: give the image encoder's file, for instance CLIP-ViT-H-14.")
+    return base, base.clip_vision
+
+
+def loaded_info(job: Job) -> DatasetInfo:
+    base, clip_vision = encoders(job.base, job.clip_vision)
+    tokens, width = clip_features(clip_vision, torch.zeros(1, 64, 64, 3)).shape[1:]
+    return DatasetInfo(
+        base=base.name,
+        image_size=job.rules.image_size,
+        latent_channels=base.model.latent_format.latent_channels,
+        clip_vision=Path(job.clip_vision).stem if job.clip_vision else base.name,
+        clip_tokens=tokens,
+        clip_width=width,
+        keep=job.rules.keep,
+    )
+
+
+def summarise(folder: Path, seconds: float = 0.0) -> dict:
+    """The report over all shards, and the contact sheet of what was kept."""
+    shards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(DONE.format(0)[:6] + "*.json"))]
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for shard in shards:
+        for reason, names in shard["dropped"].items():
+            reasons[reason] += names
+    report = {
+        "kept": sum(shard["samples"] for shard in shards),
+        "dropped": {reason: len(names) for reason, names in sorted(reasons.items())},
+        "shards": len(shards),
+        "seconds": round(seconds, 1),
+        "dropped_files": {reason: names[:NAMES_A_REASON] for reason, names in sorted(reasons.items())},
+    }
+    write_atomically(folder / REPORT, json.dumps(report, indent=1).encode())
+    if report["kept"]:
+        _draw_sheet(Shards(folder)).save(folder / SHEET, quality=90)
+    return report
+
+
+def _draw_sheet(shards: Shards, count: int = 64):
+    ends = np.cumsum(shards.counts)
+    tiles = []
+    for index in np.unique(np.linspace(0, len(shards) - 1, count).astype(int)):
+        shard = int(np.searchsorted(ends, index, side="right"))
+        members = shards.read(shard, int(index - (ends[shard] - shards.counts[shard])))
+        tiles.append((members["jpg"], read_npy(members["landmarks.npy"])))
+    return contact_sheet(tiles)
+
+
+def describe(report: dict) -> str:
+    """The report in words."""
+    dropped = ", ".join(f"{count} {reason}" for reason, count in report["dropped"].items()) or "none"
+    return f"{report['kept']} pictures kept in {report['shards']} shards; dropped: {dropped}."

@@ -1,0 +1,61 @@
+"""Sample grids while training: what the checkpoint draws for a few people of the data, as a user would have it drawn."""
+
+import io
+from pathlib import Path
+
+import comfy.sample
+import numpy as np
+import torch
+from PIL import Image
+
+from ..apply import apply_branch
+from ..checkpoint import RealisIDModel, load_checkpoint
+from ..guidance import IdentityGuidance
+from ..identity import project
+from ..persons import Person
+from .base import Base
+from .data import Run, Sample, read_sample
+
+PEOPLE = 8
+STEPS, SAMPLER, SCHEDULER = 20, "ddim", "ddim_uniform"
+GUIDANCE = 5.0  # λ_t and λ_i: equal, so that a step takes two passes
+
+
+@torch.no_grad()
+def sample_grid(base: Base, checkpoint: Path, data: Run) -> Image.Image:
+    """Upper row: pictures of the data. Lower row: the same people, poses, boxes and captions, sampled."""
+    realisid = load_checkpoint(checkpoint)
+    wanted = [read_sample(data.shards, *data.where(number)) for number in range(min(PEOPLE, len(data.shards)))]
+    pictures = [sample_picture(base, realisid, sample, seed) for seed, sample in enumerate(wanted)]
+    side = data.shards.info.image_size
+    grid = Image.new("RGB", (side * len(wanted), side * 2))
+    for column, (sample, picture) in enumerate(zip(wanted, pictures, strict=True)):
+        original = Image.open(io.BytesIO(sample.thumbnail))
+        grid.paste(original.resize((side, side), Image.Resampling.BICUBIC), (column * side, 0))
+        grid.paste(picture, (column * side, side))
+    return grid
+
+
+def sample_picture(base: Base, realisid: RealisIDModel, wanted: Sample, seed: int) -> Image.Image:
+    """One picture by the host's sampler, with both branches and three-way guidance."""
+    side = wanted.latent.shape[-1] * 8
+    tokens = project(realisid.projector, wanted.features[None].float())
+    person = Person(tokens, wanted.face, wanted.box, (side, side))
+    prompts = conditioning(base, wanted.caption), conditioning(base, "")
+    for branch in ("local", "global"):
+        prompts = apply_branch(branch, *prompts, realisid, [person])
+    empty = torch.zeros_like(wanted.latent)[None]
+    noise = comfy.sample.prepare_noise(empty, seed)
+    model = IdentityGuidance(GUIDANCE).patch(base.patcher)
+    latent = comfy.sample.sample(
+        model, noise, STEPS, GUIDANCE, SAMPLER, SCHEDULER, *prompts, empty, disable_pbar=True, seed=seed
+    )
+    if base.vae is None:
+        raise ValueError("The base checkpoint holds no VAE, so there can be no sample grids; set --sample-every 0.")
+    image = base.vae.decode(latent)[0].clamp(0, 1)
+    return Image.fromarray((image.cpu().numpy() * 255 + 0.5).astype(np.uint8))
+
+
+def conditioning(base: Base, caption: str) -> list[list]:
+    text = base.text(caption)
+    return [[text.context.float(), {"pooled_output": text.pooled.float()}]]

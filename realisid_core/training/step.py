@@ -1,0 +1,42 @@
+"""One forward pass of training: from a batch to Eq. 7. The UNet and the branches are called as the sampler calls them."""
+
+import torch
+from torch import Tensor, nn
+
+from ..resampling import location_mask
+from .base import Base
+from .data import Batch
+from .loss import add_noise, prediction_error, training_loss
+
+
+def batch_loss(base: Base, trainee: nn.Module, batch: Batch, face_weight: float, device: torch.device) -> Tensor:
+    """Eq. 7 for a batch, a scalar with gradients to the branches and the projector.
+
+    Args:
+        trainee: a `Trainee`, as accelerate wrapped it.
+    """
+    model, dtype = base.model, base.model.get_dtype()
+    latents = model.process_latent_in(batch.latents.to(device))
+    noise, steps = batch.noise.to(device), batch.steps.to(device)
+    x, sigma = add_noise(model, latents, noise, steps)
+    context, y = conditioning(base, batch, device)
+    injection = trainee(
+        model.model_sampling.calculate_input(sigma, x),
+        model.model_sampling.timestep(sigma),
+        batch.boxes,
+        batch.pose_images.to(device).float() / 255,
+        batch.features.to(device).float(),
+        y,
+    )
+    control = {place: [feature.to(dtype) for feature in features] for place, features in injection.items()}
+    denoised = model.apply_model(x, sigma, c_crossattn=context, y=y, control=control, transformer_options={})
+    face = location_mask(batch.boxes, *latents.shape[-2:], device=device)
+    return training_loss(prediction_error(model, denoised, latents, sigma), face, face_weight)
+
+
+def conditioning(base: Base, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`p_text` [B, 77, D] and the UNet's vector conditioning [B, A]; the empty prompt's where the text was dropped."""
+    texts = [base.text(caption) for caption in batch.captions]
+    context = torch.cat([text.context for text in texts]).to(device).float()
+    pooled = torch.cat([text.pooled for text in texts]).to(device).float()
+    return context, base.vector(pooled, batch.sizes)

@@ -1,0 +1,107 @@
+"""What learns: both branches and the ID projector, as one module that accelerate can wrap."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import comfy.ops
+import torch
+from comfy.cldm.cldm import ControlNet
+from comfy.ldm.modules.attention import BasicTransformerBlock
+from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..branches import Injection, add_injections, branch_vector, global_branch, local_branch
+from ..checkpoint import RealisIDConfig
+from ..geometry import FaceBox
+from ..identity import IDProjector
+from ..resampling import location_mask
+from .base import Base
+
+LATENT_CELL = 8  # pixels
+LOCAL_HINT, GLOBAL_HINT = 3, 1  # channels of the pose-expression image and of the location mask
+
+
+class Trainee(nn.Module):
+    """The local branch, the global branch and the ID projector; the sum of what both branches inject."""
+
+    def __init__(self, base: Base, config: RealisIDConfig):
+        super().__init__()
+        self.config = config
+        self.local = new_branch(base, LOCAL_HINT)
+        self.global_ = new_branch(base, GLOBAL_HINT)
+        self.projector = new_projector(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        boxes: Sequence[FaceBox],
+        pose_images: Tensor,
+        features: Tensor,
+        y: Tensor | None,
+    ) -> Injection:
+        """`i_t_l` relocated plus `i_t_g` (Eq. 4–6).
+
+        Args:
+            x: [B, C, H, W], the noisy latent as the UNet sees it.
+            timesteps: [B].
+            boxes: the B face boxes.
+            pose_images: `c_pe`, [B, 3, S, S] in the face boxes (crop) or [B, 3, 8·H, 8·W] in the frame (no crop).
+            features: CLIP's [B, T, W]; zero stands for the null identity.
+            y: the UNet's vector conditioning [B, A].
+        """
+        tokens = self.projector(features)
+        y = branch_vector(y, self.config.y_mode)
+        if self.config.crop:
+            local = local_branch(self.local, x, timesteps, boxes, pose_images, tokens, y, self.config.local_size)
+        else:
+            local = global_branch(self.local, x, timesteps, pose_images, tokens, y)
+        height, width = (side * LATENT_CELL for side in x.shape[-2:])
+        hint = location_mask(boxes, height, width, x.device, x.dtype)
+        return add_injections(local, global_branch(self.global_, x, timesteps, hint, tokens, y))
+
+
+def new_branch(base: Base, hint_channels: int) -> ControlNet:
+    """The host's ControlNet with the UNet's encoder copied in, its zero convolutions zero, in float32 on the CPU.
+
+    The hint block has the default initialisation but for its last convolution, which is a zero convolution too (Eq. 2).
+    """
+    config = {key: value for key, value in base.unet_config.items() if key not in ("out_channels", "dtype", "device")}
+    network = ControlNet(
+        **config,
+        hint_channels=hint_channels,
+        dtype=torch.float32,
+        device="cpu",
+        operations=comfy.ops.disable_weight_init,
+    )
+    encoder = base.model.diffusion_model.state_dict()
+    shared = {key: encoder[key].float() for key in network.state_dict() if key in encoder}
+    left, _ = network.load_state_dict(shared, strict=False)
+    hint, zero = network.input_hint_block, (network.zero_convs, network.middle_block_out, network.input_hint_block[-1])
+    ours = ("input_hint_block.", "zero_convs.", "middle_block_out.")
+    if foreign := [key for key in left if not key.startswith(ours)]:
+        raise ValueError(f"The base model's UNet has no {foreign[0]} to start a branch from; it is not SDXL's.")
+    for layer in hint:
+        if isinstance(layer, nn.Conv2d):
+            nn.Conv2d.reset_parameters(layer)  # the host's own layers leave their weights unset
+    for part in zero:
+        for parameter in part.parameters():
+            nn.init.zeros_(parameter)
+    return network.train()
+
+
+def new_projector(config: RealisIDConfig) -> IDProjector:
+    """An ID projector with PyTorch's own initialisation, in float32 on the CPU."""
+    projector = IDProjector(config.clip_width, config.context_dim, device="cpu", dtype=torch.float32)
+    nn.LayerNorm.reset_parameters(projector.norm)
+    nn.Linear.reset_parameters(projector.proj)
+    return projector
+
+
+def recompute_in_backward(*networks: nn.Module) -> None:
+    """Gradient checkpointing: every residual and transformer block forgets its activations and computes them again."""
+    for network in networks:
+        for block in network.modules():
+            if isinstance(block, (ResBlock, BasicTransformerBlock)):
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
