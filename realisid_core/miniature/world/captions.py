@@ -1,0 +1,32 @@
+"""What a scene is called, in the words of the paper's prompt list (RealisID, Table 5)."""
+
+import re
+
+from .background import PLACES, PLAIN
+from .scene import STYLES, Scene
+from .texture import SHIRT_COLOURS, SHIRTS
+
+COUNTS = ("a person", "two persons", "three persons", "four persons")
+
+
+def caption(scene: Scene) -> str:
+    """For instance "a person wearing a red sweater, outdoors with a beach in the background, watercolor style"."""
+    clothes = [f"a {colour} {kind}" for colour, kind in (person.shirt for person in scene.people)]
+    worn = clothes[0] if len(clothes) == 1 else ", ".join(clothes[:-1]) + " and " + clothes[-1]
+    kind, colour = scene.background
+    place = f"with a {colour} background" if kind == "plain" else PLACES[kind]
+    style = "" if scene.style == "photo" else f", {scene.style} style"
+    return f"{COUNTS[len(scene.people) - 1]} wearing {worn}, {place}{style}"
+
+
+def _words() -> tuple[str, ...]:
+    phrases = (*COUNTS, *PLACES.values(), *PLAIN, *SHIRT_COLOURS, *SHIRTS, *STYLES[1:], "wearing a and with style background ,")
+    return tuple(sorted({word for phrase in phrases for word in split(phrase)}))
+
+
+def split(text: str) -> list[str]:
+    """Lowercase words and commas: the tokens of a caption."""
+    return re.findall(r"[a-z]+(?:-[a-z]+)*|,", text.lower())
+
+
+VOCABULARY = _words()
