@@ -70,7 +70,9 @@ class LocationBoxes(io.ComfyNode):
         if not face_boxes.boxes and seeds is not None:
             face_boxes = seeds
         preview = draw_layout(face_boxes, background)
-        shown = ui.PreviewImage(preview, cls=cls).as_dict()
+        shown = {}  # for the editor, which is the node's own picture of the boxes
+        if background is not None:
+            shown["realisid_background"] = ui.PreviewImage(background[:1], cls=cls).as_dict()["images"]
         if seeds is not None:
             shown["realisid_seed_boxes"] = [to_editor(seeds)]
         return io.NodeOutput(face_boxes, union_mask(face_boxes), preview, width, height, ui=shown)

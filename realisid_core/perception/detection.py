@@ -55,7 +55,7 @@ def detect_faces(
     if backend not in BACKENDS:
         raise ValueError(f"There is no face detector {backend!r}; expected one of {', '.join(BACKENDS)}.")
     faces = Faces(image)
-    progress = comfy.utils.ProgressBar(len(image))
+    progress = comfy.utils.ProgressBar(len(image)) if len(image) > 1 else None  # one is done in an instant
     for number in range(len(image)):
         detections = BACKENDS[backend](faces.pixels(number), threshold)
         found = [_face(*detection, margin) for detection in detections if detection[1] >= threshold]
@@ -70,7 +70,8 @@ def detect_faces(
                 )
             found = [found[index]]
         faces.faces.append(found[:maximum] if maximum else found)
-        progress.update(1)
+        if progress:
+            progress.update(1)
     return faces
 
 

@@ -1,0 +1,62 @@
+"""The editor's "From photo": face boxes of a picture that the page already shows, without running the graph."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+
+def boxes_of(filename: str, subfolder: str, kind: str, width: int, height: int) -> str:
+    """Face boxes, as the editor's text, of a file in the host's input, output or temp folder.
+
+    Raises ValueError: no such folder or file, no picture, or no face.
+    """
+    import numpy as np
+    import torch
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    from ..realisid_core.geometry import to_editor
+    from ..realisid_core.layout import boxes_from_faces
+    from ..realisid_core.perception import detect_faces
+
+    path = _file(filename, subfolder, kind)
+    try:
+        picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{filename} cannot be read as a picture.") from error
+    pixels = torch.from_numpy(np.asarray(picture).copy())[None].float() / 255
+    return to_editor(boxes_from_faces(detect_faces(pixels, order="left to right", maximum=8), width, height))
+
+
+def _file(filename: str, subfolder: str, kind: str) -> Path:
+    import folder_paths
+
+    folder = folder_paths.get_directory_by_type(kind)
+    if folder is None:
+        raise ValueError(f"There is no folder {kind!r}; expected input, output or temp.")
+    root = Path(folder).resolve()
+    path = (root / subfolder / filename).resolve()
+    if not path.is_relative_to(root) or not path.is_file():
+        raise ValueError(f"{filename} is not in the {kind} folder any more. Run the graph again.")
+    return path
+
+
+async def answer(request: web.Request) -> web.Response:
+    try:
+        wanted = await request.json()
+        file = (str(wanted.get(key, "")) for key in ("filename", "subfolder", "type"))
+        text = await asyncio.to_thread(boxes_of, *file, int(wanted["width"]), int(wanted["height"]))
+    except (KeyError, TypeError, ValueError) as error:
+        return web.json_response({"error": str(error)}, status=400)
+    return web.json_response({"boxes": text})
+
+
+def serve() -> None:
+    """Add the route to the host's server. A script that imports the pack without one has nothing to add it to."""
+    host = getattr(sys.modules.get("server"), "PromptServer", None)
+    if server := getattr(host, "instance", None):
+        server.routes.post("/realisid/faces")(answer)
+
+
+serve()
