@@ -61,7 +61,7 @@ def run(client: Client, file: Path, number: str) -> Row | None:
     seconds = time.monotonic() - started
     tiles = save(result, workflow, file.stem)
     line.end(f"{len(tiles)} pictures, {seconds:.1f} s")
-    return Row(file.stem.replace("_", " "), f"{seconds:.1f} s", tiles)
+    return Row(file.stem.replace("_", " ").capitalize(), f"{seconds:.1f} s", tiles)
 
 
 def save(result: Result, workflow: Workflow, name: str) -> list[Tile]:
