@@ -1,0 +1,96 @@
+"""The autoencoder: sharp small faces, and latents that may be resized."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...training.ema import Average
+from .. import initial
+from .data import Pictures
+from .run import Run, autocast, device, generator, learning_rate, take_step
+
+CROP = 128
+KL_WEIGHT = 3e-4
+SCALES = (0.5, 0.75)
+
+
+def train(pictures: Path, folder: Path, steps: int, batch: int, seed: int, rate: float, save_minutes: float) -> None:
+    """Train on crops of 128 pixels, half of them round a face. Resumes where `folder` holds a state."""
+    data = Pictures(pictures)
+    model = initial.vae_module()
+    model.load_state_dict(initial.seeded(model, seed))
+    model.to(device()).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
+    average = Average(model.parameters(), 0.999)
+    run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
+    for step in run.steps(steps, save_minutes):
+        random = generator(seed, step)
+        crops = [_crop(data, index, random) for index in torch.randint(len(data), (batch,), generator=random).tolist()]
+        images, weights = (torch.stack(values).to(device()) for values in zip(*crops, strict=True))
+        loss = _loss(model, images, weights, random, run)
+        take_step(loss, model, optimizer, learning_rate(step, steps, rate))
+        average.update()
+
+
+def _crop(data: Pictures, index: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """[3, 128, 128] in -1..1 and the weights [1, 128, 128] of its pixels."""
+    image = torch.from_numpy(data[index].copy())
+    boxes = data.notes[index]["boxes"]
+    room = image.shape[0] - CROP
+    chance, which, *place = torch.rand(4, generator=random).tolist()
+    if chance < 0.5:
+        x0, y0, x1, y1 = boxes[int(which * len(boxes))]
+        centre = ((x0 + x1 - CROP) / 2 + 40 * (place[0] - 0.5), (y0 + y1 - CROP) / 2 + 40 * (place[1] - 0.5))
+        left, top = (int(min(max(value, 0), room)) for value in centre)
+    else:
+        left, top = (int(value * (room + 1)) for value in place)
+    window = (slice(top, top + CROP), slice(left, left + CROP))
+    weight = face_weights(boxes, image.shape[0])[window]
+    return image[window].permute(2, 0, 1).float() / 127.5 - 1, weight[None]
+
+
+def face_weights(boxes: list, size: int, own: float = 64.0) -> Tensor:
+    """[size, size]: 1, and more in each face box, so that every face adds what a square of `own` pixels has."""
+    weight = torch.ones(size, size)
+    for x0, y0, x1, y1 in boxes:
+        rows, columns = (slice(max(0, round(low)), max(0, round(high))) for low, high in ((y0, y1), (x0, x1)))
+        weight[rows, columns] += min((own / (x1 - x0)) ** 2, 4.0)
+    return weight
+
+
+def _loss(model: nn.Module, images: Tensor, weights: Tensor, random: torch.Generator, run: Run) -> Tensor:
+    """Weighted L1 on pixels and on their differences, and a light KL.
+
+    In every fourth step the latents are shrunk before decoding and compared with the shrunk picture (EQ-VAE,
+    Kouzelis et al. 2025): the local branch crops and enlarges noisy latents, so their resizing has to mean something.
+    """
+    with autocast():
+        mean, log_variance = model.quant_conv(model.encoder(images)).float().chunk(2, dim=1)
+        log_variance = log_variance.clamp(-20, 10)
+        noise = torch.randn(mean.shape, generator=random).to(mean.device)
+        latents = mean + (0.5 * log_variance).exp() * noise
+        if run.step % 4 == 3:
+            scale = SCALES[int(torch.randint(len(SCALES), (), generator=random))]
+            latents, images, weights = (
+                F.interpolate(value, scale_factor=scale, mode="bilinear", antialias=True)
+                for value in (latents, images, weights)
+            )
+        decoded = model.decoder(model.post_quant_conv(latents)).float()
+    weights = weights / weights.mean()
+    pixels = (weights * (decoded - images).abs()).mean()
+    edges = sum(
+        (weights * F.pad((decoded - images).diff(dim=axis), pad).abs()).mean()
+        for axis, pad in ((3, (0, 1)), (2, (0, 0, 0, 1)))
+    )
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    run.note(**({"shrunk_pixels": pixels} if run.step % 4 == 3 else {"pixels": pixels}), edges=edges, kl=kl)
+    return pixels + edges + KL_WEIGHT * kl
+
+
+def psnr(model: nn.Module, images: Tensor) -> Tensor:
+    """Decibels of the reconstruction of each image [B, 3, H, W] in -1..1."""
+    with torch.no_grad():
+        decoded = model.decode(model.encode(images)).clamp(-1, 1)
+    return -10 * ((decoded - images) / 2).square().mean(dim=(1, 2, 3)).log10()
