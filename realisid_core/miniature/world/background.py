@@ -1,5 +1,7 @@
 """Where people are: plain walls and a few simple places, painted without people."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -43,6 +45,7 @@ def _dots(image: np.ndarray, rng, count: int, colours, radius: tuple[float, floa
         cv2.circle(image, (round(x * size * 16), round(y * size * 16)), round(r * size * 16), colours[pick], -1, cv2.LINE_AA, 4)
 
 
+@lru_cache(maxsize=16)
 def _plain(colour: str, size: int) -> np.ndarray:
     y, x = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size
     light = 1.08 - 0.30 * np.hypot(x - 0.45, y - 0.35) ** 1.5
@@ -59,8 +62,8 @@ def _place(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
         _polygon(image, ((0.1 + shift, horizon), (0.2 + shift, horizon - 0.04), (0.33 + shift, horizon)), (92, 140, 110))
     elif kind in ("grass", "flowers"):
         image = _gradient(size, (*sky, (horizon + 0.01, (132, 182, 84)), (1.0, (66, 134, 52))))
-        for x in (0.08, 0.3, 0.72, 0.93):
-            _dots(image, rng, 5, ((64, 122, 66), (78, 138, 74)), (0.05, 0.09), horizon - 0.06, horizon - 0.01) if x > 0.9 else None
+        _dots(image, rng, 7, ((64, 122, 66), (78, 138, 74)), (0.05, 0.09), horizon - 0.06, horizon - 0.01)
+        _polygon(image, ((0, horizon), (1, horizon), (1, horizon + 0.12), (0, horizon + 0.12)), (124, 176, 80))
         if kind == "flowers":
             colours = ((236, 84, 112), (250, 214, 84), (250, 246, 240), (196, 112, 212))
             _dots(image, rng, 120, colours, (0.010, 0.024), horizon + 0.02, 1.0)

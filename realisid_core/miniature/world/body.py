@@ -17,6 +17,8 @@ def torso(patches: Patches) -> Mesh:
     x = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.8
     z = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.9
     points = np.stack(np.broadcast_arrays(wide[:, None] * x, heights[:, None], DEPTH + deep[:, None] * z), -1)
+    points[0, :, 1] -= 1.6 * np.maximum(np.cos(angle), 0) ** 2  # the collar is lower in front
+    points[1, :, 1] -= 0.7 * np.maximum(np.cos(angle), 0) ** 2
     mesh = grid(points, patches["shirt"], bias=-1.5)
     u0, v0, u1, v1 = patches["shirt"]
     v = (points[..., 1] - heights[0]) / (heights[-1] - heights[0])
@@ -31,14 +33,14 @@ def limbs(patches: Patches, short_sleeves: bool) -> list[Mesh]:
         centres = np.stack((side * arm[:, 0], arm[:, 1], DEPTH + np.array((0, 0, 0, 0, 0.6, 3.0))), -1)
         radii = np.array(((3.4, 3.6), (4.3, 4.6), (4.4, 4.6), (4.1, 4.2), (3.6, 3.7), (2.9, 3.0)))
         if short_sleeves:
-            meshes.append(tube(centres[3:], radii[3:] * 0.8, patches["skin"], 10, bias=-1.2))
-            meshes.append(tube(centres[:4], radii[:4] * 1.05, patches["sleeve"], 10, bias=-1.0))
+            meshes.append(tube(centres[3:], radii[3:] * 0.8, patches["skin"], 10, bias=-5.5))
+            meshes.append(tube(centres[:4], radii[:4] * 1.05, patches["sleeve"], 10, bias=-5.0))
         else:
-            meshes.append(tube(centres, radii, patches["sleeve"], 10, bias=-1.0))
-        meshes.append(ellipsoid(centres[-1] + (0, -3.2, 0.6), (2.3, 3.6, 2.3), patches["skin"], 7, 9, bias=-1.4))
+            meshes.append(tube(centres, radii, patches["sleeve"], 10, bias=-5.0))
+        meshes.append(ellipsoid(centres[-1] + (0, -3.2, 0.6), (2.3, 3.6, 2.3), patches["skin"], 7, 9, bias=-6.5))
         leg = np.array(((6.9, -47.0), (7.2, -62.0), (7.4, -80.0), (7.6, -100.0)))
         centres = np.stack((side * leg[:, 0], leg[:, 1], np.full(4, DEPTH)), -1)
         radii = np.array(((7.0, 7.6), (6.3, 6.8), (5.2, 5.6), (4.3, 4.6)))
-        meshes.append(tube(centres, radii, patches["trousers"], 12, bias=-3.5))
-        meshes.append(ellipsoid(centres[-1] + (side * 0.6, -2.0, 3.0), (4.0, 2.8, 7.2), patches["shoe"], 7, 10, bias=-3.0))
+        meshes.append(tube(centres, radii, patches["trousers"], 12, bias=-8.0))
+        meshes.append(ellipsoid(centres[-1] + (side * 0.6, -2.0, 3.0), (4.0, 2.8, 7.2), patches["shoe"], 7, 10, bias=-7.0))
     return meshes

@@ -145,21 +145,20 @@ def _fill(points: np.ndarray, uv: np.ndarray, clockwise: bool, **options) -> Mes
     return Mesh(points.reshape(-1, 3), uv, triangles[:, ::-1] if clockwise else triangles, two_sided=True, **options)
 
 
-def face_meshes(face: Face, patches: dict[str, tuple[float, float, float, float]]) -> list[Mesh]:
-    """Skin, both eyes, the inside of the mouth."""
+def face_fillings(face: Face, patches: dict[str, tuple[float, float, float, float]]) -> list[Mesh]:
+    """What shows through the holes of the skin: both eyes, the inside of the mouth."""
 
     def place(patch: str, uv: np.ndarray) -> np.ndarray:
         u0, v0, u1, v1 = patches[patch]
         return np.array((u0, v0)) + np.clip(uv, 0.01, 0.99) * (u1 - u0, v1 - v0)
 
-    canonical = canonical_face()
-    meshes = [Mesh(face.skin, place("face", canonical.uv), canonical.triangles, face=True, gloss=0.16)]
+    meshes = []
     steps = (0.0, 0.3, 0.6, 0.85, 0.999)
     for ring, centre in ((RIGHT_EYE, face.eyes[0]), (LEFT_EYE, face.eyes[1])):
         points = _funnel(face.skin[list(ring)], np.array((-0.02, 0.02, 0.05, 0.07, 0.08)), steps)
         offset = (points[..., :2] - centre[:2]) / EYEBALL
         uv = place("eye", (offset * (1, -1) + 1).reshape(-1, 2) / 2)
-        meshes.append(_fill(points, uv, ring is RIGHT_EYE, face=True, bias=-0.3, gloss=0.0))
+        meshes.append(_fill(points, uv, ring is RIGHT_EYE, face=True, bias=-0.3))
     lips = face.skin[list(INNER_LIPS)]
     points = _funnel(lips, np.array((-0.25, -0.5, -0.7, -0.8)), (0.0, 0.35, 0.7, 0.999))
     upper = face.skin[13]

@@ -1,10 +1,12 @@
 """What surrounds the face and turns with it: cranium, ears, hair, glasses."""
 
+from functools import cache
+
 import numpy as np
 
-from .canonical_face import LEFT_EYE, OVAL, RIGHT_EYE
+from .canonical_face import LEFT_EYE, OVAL, RIGHT_EYE, canonical_face
 from .identity import Identity
-from .mesh import Mesh, ellipsoid, grid, tube
+from .mesh import Mesh, ellipsoid, grid, grid_triangles, tube
 
 CENTRE = np.array((0.0, 3.0, -2.8))
 Patches = dict[str, tuple[float, float, float, float]]
@@ -14,22 +16,33 @@ def _radii(who: Identity) -> np.ndarray:
     return np.array((8.0 * (1 + 0.075 * who.head_width), 9.4 * (1 + 0.06 * who.head_length), 8.5))
 
 
-def cranium(skin: np.ndarray, who: Identity, patches: Patches) -> Mesh:
-    """The rest of the head: from the face's oval over the crown and under the jaw to the back."""
-    centre, radii = CENTRE, _radii(who)
-    oval = skin[list(OVAL)] - centre
-    unit = oval / radii
+def skin(face: np.ndarray, who: Identity, patches: Patches) -> Mesh:
+    """The face [468, 3] and, joined to its oval, the rest of the head: over the crown and under the jaw to the back."""
+    canonical = canonical_face()
+    radii = _radii(who)
+    unit = (face[list(OVAL)] - CENTRE) / radii
     rim = np.linalg.norm(unit, axis=1)
     start = np.arccos(np.clip(unit[:, 2] / rim, -1, 1))
     around = unit[:, :2] / np.maximum(np.linalg.norm(unit[:, :2], axis=1, keepdims=True), 1e-6)
-    rows = []
-    for step in (0.0, 0.12, 0.28, 0.5, 0.75, 0.995):
+    rows, places = [face], [canonical.uv]
+    for step in (0.12, 0.28, 0.5, 0.75, 0.995):
         angle = start + (np.pi - start) * step
-        radius = rim + (1 - rim) * min(1.0, 2.2 * step) - 0.02 * (step > 0)
+        radius = rim + (1 - rim) * min(1.0, 2.2 * step) - 0.02
         direction = np.concatenate((around * np.sin(angle)[:, None], np.cos(angle)[:, None]), 1)
-        rows.append(centre + direction * radii * radius[:, None])
-    points = np.stack(rows)[:, ::-1]
-    return grid(np.concatenate((points, points[:, :1]), 1), patches["skin"], face=True, bias=-0.2, gloss=0.12)
+        rows.append(CENTRE + direction * radii * radius[:, None])
+        places.append(0.5 + (canonical.uv[list(OVAL)] - 0.5) * (1 + 0.02 * step))
+    u0, v0, u1, v1 = patches["face"]
+    uv = np.array((u0, v0)) + np.clip(np.concatenate(places), 0.006, 0.994) * (u1 - u0, v1 - v0)
+    triangles = np.concatenate((canonical.triangles, _back_of_head(len(places) - 1)))
+    return Mesh(np.concatenate(rows), uv, triangles, face=True, gloss=0.16)
+
+
+@cache
+def _back_of_head(rows: int) -> np.ndarray:
+    """Triangles between the face's oval and `rows` rings numbered after the face's 468 vertices."""
+    n = len(OVAL)
+    rings = np.concatenate((np.array(OVAL), 468 + np.arange(rows * n))).reshape(-1, n)[:, ::-1].ravel()
+    return rings[grid_triangles(rows + 1, n, closed=True)]
 
 
 def ears(who: Identity, patches: Patches) -> list[Mesh]:
@@ -44,12 +57,6 @@ def ears(who: Identity, patches: Patches) -> list[Mesh]:
         vertices = rim.vertices @ (out @ lean).T + (side * (rx + 0.1), 1.2, -4.0)
         meshes.append(Mesh(vertices, rim.uv, rim.triangles, face=True, gloss=0.1))
     return meshes
-
-
-def _profile(angle: np.ndarray, stops: tuple[tuple[float, float], ...]) -> np.ndarray:
-    """Smooth interpolation over |angle| in degrees."""
-    x, y = np.array(stops).T
-    return np.interp(angle, x, y)
 
 
 # Where the hair ends: height in cm over |azimuth| in degrees from the front, and how thick it is at the crown.
@@ -69,11 +76,11 @@ def hair(who: Identity, patches: Patches) -> list[Mesh]:
     if who.hair_style == "bald":
         return []
     stops, thickness = HEMS[who.hair_style]
-    rows, columns = 18, 44
+    rows, columns = 18, 64 if who.hair_style == "curly" else 44
     radii = _radii(who)
     azimuth = np.linspace(-180, 180, columns + 1)
     parting = azimuth + (16 if who.hair_style in ("short", "long") else 0)
-    hem = _profile(np.abs(np.where(np.abs(azimuth) < 45, parting, azimuth)), stops) * (1 + 0.06 * who.head_length)
+    hem = np.interp(np.abs(np.where(np.abs(azimuth) < 45, parting, azimuth)), *np.array(stops).T) * (1 + 0.06 * who.head_length)
     height = (hem - CENTRE[1]) / radii[1]
     above = np.arccos(np.clip(height, -1, 1)).clip(None, np.pi / 2)
     length = above + np.maximum(-height, 0)
@@ -82,7 +89,7 @@ def hair(who: Identity, patches: Patches) -> list[Mesh]:
     polar = np.minimum(s, np.pi / 2)
     drop = np.maximum(s - np.pi / 2, 0)
     phi = np.radians(azimuth)[None]
-    thick = thickness * (0.35 + 0.65 * np.sin(np.clip(t * 1.05 + 0.35, 0, 1) * np.pi) ** 0.7) + 0.25
+    thick = thickness * (0.35 + 0.65 * np.sin(np.clip(t * 1.05 + 0.35, 0, 1) * np.pi) ** 0.7) + 0.2 - 0.3 * thickness * t**4
     if who.hair_style in ("bob", "long"):
         thick = thickness * (0.75 + 0.25 * np.sin(t * np.pi)) + 0.1 + drop * (0.6 if who.hair_style == "bob" else 0.25)
     if who.hair_style == "curly":
@@ -98,8 +105,10 @@ def hair(who: Identity, patches: Patches) -> list[Mesh]:
     x = np.sin(polar) * np.sin(phi) * taper
     z = np.sin(polar) * np.cos(phi) * taper
     y = np.cos(polar) - drop
+    temples = 1 - 0.07 * t**3 * np.clip(1 - np.abs(np.abs(azimuth) - 52) / 26, 0, 1) * (who.hair_style != "curly")
+    x, z = x * temples, z * temples
     points = CENTRE + np.stack((x, y, z), -1) * np.stack((r[..., 0], np.where(drop > 0, radii[1], r[..., 1]), r[..., 2]), -1)
-    meshes = [grid(points, patches["hair"], face=True, bias=0.25, gloss=0.25, two_sided=who.hair_style in ("bob", "long"))]
+    meshes = [grid(points, patches["hair"], face=True, bias=1.3, gloss=0.25, two_sided=True)]
     if who.hair_style == "bun":
         top = CENTRE + (0, radii[1] + 2.0, -2.5)
         meshes.append(ellipsoid(top, (4.2, 3.6, 4.2), patches["hair"], 10, 16, face=True, gloss=0.25))
@@ -140,4 +149,4 @@ def glasses(face: np.ndarray, who: Identity, patches: Patches) -> list[Mesh]:
 def neck(patches: Patches) -> Mesh:
     centres = np.array(((0, -1.0, -4.2), (0, -6.0, -4.4), (0, -11.0, -5.0), (0, -15.5, -5.4)))
     radii = np.array(((4.9, 4.9), (4.9, 4.9), (5.1, 4.9), (6.6, 5.2)))
-    return tube(centres, radii, patches["neck"], 14, bias=-0.8, gloss=0.05)
+    return tube(centres, radii, patches["neck"], 14, bias=-4.0, gloss=0.05)

@@ -1,6 +1,7 @@
 """Triangle meshes: the pieces that people are built of."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -10,6 +11,7 @@ class Mesh:
     """`vertices` [V, 3] cm, `uv` [V, 2] in 0..1 of the atlas, `triangles` [T, 3] counter-clockwise from outside.
 
     `face`: belongs to what a face parser keeps. `bias`: cm added to the depth when sorting. `gloss`: strength of the highlight.
+    `two_sided`: seen from behind as well.
     """
 
     vertices: np.ndarray
@@ -19,7 +21,6 @@ class Mesh:
     bias: float = 0.0
     gloss: float = 0.0
     two_sided: bool = False
-    darken: np.ndarray | float = 1.0
 
     def moved(self, matrix: np.ndarray, pivot: np.ndarray) -> "Mesh":
         return replace(self, vertices=(self.vertices - pivot) @ matrix.T + pivot)
@@ -31,10 +32,11 @@ def normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     index = triangles.ravel()
     each = np.repeat(faces, 3, axis=0)
-    total = np.stack([np.bincount(index, each[:, axis], len(vertices)) for axis in range(3)], 1)
+    total = np.stack([np.bincount(index, each[:, axis], len(vertices)) for axis in range(3)], 1).astype(np.float32)
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
 
 
+@cache
 def grid_triangles(rows: int, columns: int, closed: bool = False) -> np.ndarray:
     """Triangles of a grid of vertices whose rows run downwards and columns to the right, seen from outside."""
     row, column = np.mgrid[: rows - 1, : columns if closed else columns - 1]

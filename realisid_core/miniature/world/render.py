@@ -7,8 +7,8 @@ import numpy as np
 
 from .background import paint_background
 from .body import limbs, torso
-from .face import face_meshes, shape_face
-from .head import cranium, ears, glasses, hair, neck
+from .face import face_fillings, shape_face
+from .head import ears, glasses, hair, neck, skin
 from .mesh import Mesh, normals
 from .scene import Person, Scene
 from .style import apply_style
@@ -45,19 +45,19 @@ def _project(points: np.ndarray) -> np.ndarray:
     return points[:, :2] * (1, -1) / (1 - points[:, 2:] / CAMERA)
 
 
-def _light(vertices: np.ndarray, triangles: np.ndarray, gloss: float) -> np.ndarray:
-    normal = normals(vertices, triangles)
+def _light(normal: np.ndarray, gloss: np.ndarray) -> np.ndarray:
+    """Brightness per vertex, 1 leaves the texture as it is: a key light from the upper left, sky, a soft highlight."""
     key = np.clip((normal @ LIGHT + 0.25) / 1.25, 0, 1)
-    fill = 0.5 + 0.5 * normal[:, 1]
+    sky = 0.5 + 0.5 * normal[:, 1]
     shine = np.clip(normal @ HALF, 0, 1) ** 18
-    return 0.46 + 0.58 * key + 0.07 * fill + gloss * shine
+    return 0.46 + 0.58 * key + 0.07 * sky + gloss * shine
 
 
 def _people_meshes(person: Person) -> tuple[list[Mesh], np.ndarray]:
     """Everything of one person in the viewer's axes, and the 478 landmarks [478, 3]."""
     who, pose = person.identity, person.pose
     face = shape_face(who, pose)
-    head = [*face_meshes(face, PATCHES), cranium(face.skin, who, PATCHES), *ears(who, PATCHES)]
+    head = [skin(face.skin, who, PATCHES), *face_fillings(face, PATCHES), *ears(who, PATCHES)]
     head += [*hair(who, PATCHES), *glasses(face.skin, who, PATCHES)]
     rotation = pose.rotation()
     body_yaw = replace(pose, yaw=0.3 * pose.yaw, pitch=0.0, roll=0.0).rotation()
@@ -79,21 +79,24 @@ def project_person(person: Person, size: int) -> Projected:
     scale = side / (high - low).max()
     shift = np.array((x, y)) + side / 2 - scale * (low + high) / 2
 
-    corners, attributes, depth, face = [], [], [], []
-    for mesh in meshes:
-        at = _project(mesh.vertices) * scale + shift
-        light = _light(mesh.vertices, mesh.triangles, mesh.gloss) * mesh.darken
-        a, b, c = (at[mesh.triangles[:, i]] for i in range(3))
-        area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-        outside = (at[mesh.triangles].min(1) > size).any(1) | (at[mesh.triangles].max(1) < 0).any(1)
-        seen = mesh.triangles[((area < -1e-4) | (mesh.two_sided & (area > 1e-4))) & ~outside]
-        corners.append(at[seen])
-        attributes.append(np.concatenate((mesh.uv, light[:, None]), 1)[seen])
-        depth.append(mesh.vertices[seen, 2].mean(1) + mesh.bias)
-        face.append(np.full(len(seen), mesh.face))
-    order = np.argsort(np.concatenate(depth), kind="stable")
-    landmarks = (flat * scale + shift).astype(np.float32)
-    return Projected(np.concatenate(corners)[order], np.concatenate(attributes)[order], np.concatenate(face)[order], landmarks)
+    vertices = np.concatenate([mesh.vertices for mesh in meshes])
+    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
+    triangles = np.concatenate([mesh.triangles + start for mesh, start in zip(meshes, starts, strict=True)])
+    gloss = np.repeat([mesh.gloss for mesh in meshes], [len(mesh.vertices) for mesh in meshes])
+    bias, face, two_sided = (
+        np.repeat([getattr(mesh, name) for mesh in meshes], [len(mesh.triangles) for mesh in meshes])
+        for name in ("bias", "face", "two_sided")
+    )
+    corners = (_project(vertices) * scale + shift)[triangles]
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    inside = (np.minimum(np.minimum(a, b), c) < size).all(1) & (np.maximum(np.maximum(a, b), c) > 0).all(1)
+    seen = np.flatnonzero(inside & ((area < -1e-4) | (two_sided & (area > 1e-4))))
+    depth = vertices[:, 2][triangles[seen]].mean(1) + bias[seen]
+    seen = seen[np.argsort(depth, kind="stable")]
+    light = _light(normals(vertices, triangles), gloss)
+    attributes = np.concatenate((np.concatenate([mesh.uv for mesh in meshes]), light[:, None]), 1)
+    return Projected(corners[seen], attributes[triangles[seen]], face[seen], (flat * scale + shift).astype(np.float32))
 
 
 def _planes(corners: np.ndarray, attributes: np.ndarray) -> np.ndarray:

@@ -34,9 +34,12 @@ def sample_box(rng: np.random.Generator, side: float, left: float = 0.0, right: 
     """A place for a face of this side between `left` and `right`, hair included, with room for shoulders below."""
     edge = 0.16 * side
     x = rng.uniform(left + edge, max(left + edge, right - edge - side))
-    top = 0.42 * side
-    y = rng.uniform(top, max(top, min(0.55 - 0.5 * side, 1 - 1.45 * side)))
-    return round(float(x), 4), round(float(y), 4), round(float(side), 4)
+    return round(float(x), 4), round(float(rng.uniform(*_heights(side))), 4), round(float(side), 4)
+
+
+def _heights(side: float) -> tuple[float, float]:
+    """Between which `y` a face of this side has its hair and some of its chest in the picture."""
+    return 0.42 * side, max(0.42 * side, min(0.55 - 0.5 * side, 1 - 1.45 * side))
 
 
 def sample_shirt(rng: np.random.Generator) -> tuple[str, str]:
@@ -76,15 +79,17 @@ def sample_scene(
 
 def _apart(rng: np.random.Generator, sides: np.ndarray) -> list[tuple[float, float, float]]:
     """The free width is dealt out at random between people of 1.3 face widths each."""
-    free = max(0.0, 1 - 1.3 * sides.sum())
-    gaps = rng.dirichlet(np.ones(len(sides) + 1)) * free
-    boxes, x = [], 0.0
-    for side, gap in zip(sides, gaps, strict=False):
-        x += gap
-        boxes.append(sample_box(rng, float(side), x - 0.01 * side, x + 1.31 * side))
-        x += 1.3 * side
     if len(sides) == 1:
         return [sample_box(rng, float(sides[0]))]
+    free = max(0.0, 1 - 1.3 * sides.sum())
+    gaps = rng.dirichlet(np.ones(len(sides) + 1)) * free
+    row = rng.uniform(*_heights(float(sides.max())))
+    boxes, x = [], 0.0
+    for side, gap in zip(sides, gaps, strict=False):
+        x += gap + 0.15 * side
+        y = max(row + rng.uniform(-0.25, 0.25) * side, 0.42 * side)
+        boxes.append((round(float(x), 4), round(float(y), 4), round(float(side), 4)))
+        x += 1.15 * side
     return [boxes[index] for index in rng.permutation(len(boxes))]
 
 

@@ -16,11 +16,11 @@ def _watercolor(image: np.ndarray, seed: int) -> np.ndarray:
     size = image.shape[0]
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, 0x3C))))
     washed = cv2.bilateralFilter(image, 7, 40, size / 64).astype(np.float32)
-    washed = 255 - (255 - washed) * 0.86
+    washed = 255 - (255 - washed) * 0.9
     blots = cv2.resize(rng.uniform(-1, 1, (12, 12)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     grain = cv2.resize(rng.uniform(-1, 1, (128, 128)).astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-    washed += (255 - washed) * (0.14 * blots + 0.06 * grain)[..., None]
-    return washed * (0.82 + 0.18 * _edges(image, 60, 260))
+    washed += (255 - washed) * (0.08 * blots + 0.05 * grain)[..., None]
+    return washed * (0.72 + 0.28 * _edges(image, 60, 260))
 
 
 def _anime(image: np.ndarray) -> np.ndarray:
@@ -31,7 +31,7 @@ def _anime(image: np.ndarray) -> np.ndarray:
     value = hsv[..., 2] / 32
     hsv[..., 2] = np.minimum((np.floor(value) + np.clip((value % 1 - 0.5) * 4 + 0.5, 0, 1)) * 32 * 1.06, 255)
     tones = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB).astype(np.float32)
-    return tones * (0.25 + 0.75 * _edges(image, 90, 240))
+    return tones * (0.45 + 0.55 * _edges(image, 130, 330))
 
 
 def apply_style(image: np.ndarray, style: str, seed: int) -> np.ndarray:

@@ -44,6 +44,9 @@ PATCHES = {
 }
 
 
+Mask = tuple[tuple[slice, slice], np.ndarray]  # where on the texture, coverage there in 0..1
+
+
 def _noise(seed: int, rows: int, columns: int, size: tuple[int, int]) -> np.ndarray:
     """Smooth noise in -1..1, `rows` by `columns` cells over `size` (height, width)."""
     cells = np.random.Generator(np.random.PCG64(seed)).uniform(-1, 1, (rows, columns)).astype(np.float32)
@@ -78,8 +81,8 @@ def _spot(u: float, v: float, ru: float, rv: float, side: int) -> np.ndarray:
 
 
 @cache
-def _masks(side: int) -> dict[str, np.ndarray]:
-    """What is painted at the same place on every face, as coverage [side, side] in 0..1."""
+def _masks(side: int) -> dict[str, Mask]:
+    """What is painted at the same place on every face."""
     uv = canonical_face().uv
     both = [(uv[right], uv[left]) for right, left in ((50, 280), (159, 386), (98, 327), (205, 425))]
     cheeks, sockets, wings, folds = both
@@ -100,7 +103,7 @@ def _masks(side: int) -> dict[str, np.ndarray]:
     under = np.zeros((side, side), np.float32)
     for u in (0.457, 0.543):
         under = np.maximum(under, np.clip(1.6 * _spot(u, 0.592, 0.013, 0.0075, side), 0, 1))
-    return {
+    masks = {
         "blush": sum(_spot(*place, 0.06, 0.05, side) for place in cheeks) + 0.8 * _spot(*uv[4], 0.035, 0.03, side),
         "socket": sum(_spot(place[0], place[1] + 0.005, 0.075, 0.035, side) for place in sockets)
         + 0.6 * sum(_spot(*place, 0.02, 0.02, side) for place in wings)
@@ -119,6 +122,14 @@ def _masks(side: int) -> dict[str, np.ndarray]:
         "goatee": goatee * keep * strokes,
         "full": np.clip(np.maximum(jaw * 1.2, moustache * 1.3), 0, 1) * keep * strokes,
     }
+    return {name: _cropped(mask) for name, mask in masks.items()}
+
+
+def _cropped(mask: np.ndarray) -> Mask:
+    """Only the part that shows."""
+    rows, columns = (np.flatnonzero((mask > 0.004).any(axis)) for axis in (1, 0))
+    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return window, np.ascontiguousarray(mask[window])
 
 
 def _sideburns(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -130,8 +141,10 @@ def skin_colour(who: Identity) -> np.ndarray:
     return np.array([np.interp(place, np.arange(len(SKIN)), SKIN[:, channel]) for channel in range(3)], np.float32)
 
 
-def _blend(image: np.ndarray, colour, mask: np.ndarray, strength: float = 1.0) -> None:
-    image += (strength * mask)[..., None] * (np.asarray(colour, np.float32) - image)
+def _blend(image: np.ndarray, colour, mask: np.ndarray | Mask, strength: float = 1.0) -> None:
+    """Paint `colour` over the image where the mask (its coverage, or a cropped one) says."""
+    window, mask = mask if isinstance(mask, tuple) else (np.s_[:], mask)
+    image[window] += np.float32(strength) * mask[..., None] * (np.asarray(colour, np.float32) - image[window])
 
 
 def _brows(who: Identity, side: int) -> np.ndarray:
@@ -150,17 +163,19 @@ def _brows(who: Identity, side: int) -> np.ndarray:
 def _face(who: Identity, side: int) -> np.ndarray:
     masks, skin = _masks(side), skin_colour(who)
     hair = np.array(HAIR_COLOURS[who.hair_colour], np.float32)
-    image = np.tile(skin, (side, side, 1))
+    image = np.empty((side, side, 3), np.float32)
+    image[:] = skin
     _blend(image, skin * (1.0, 0.70, 0.66), masks["blush"], 0.42)
     _blend(image, skin * (0.72, 0.62, 0.60), masks["socket"], 0.33)
-    _blend(image, skin * 0.75, masks["brow shade"], 0.35)
+    if who.hair_style not in ("bald", "buzz"):
+        _blend(image, skin * 0.75, masks["brow shade"], 0.35)
     if who.freckles:
         rng = np.random.Generator(np.random.PCG64(11))
         dots = np.zeros((side, side), np.uint8)
         for u, v, r in zip(rng.normal(0, 0.12, 70), rng.normal(0.50, 0.04, 70), rng.uniform(0.003, 0.006, 70), strict=True):
             centre = (round((0.5 + u) * side * 16), round(v * side * 16))
             cv2.circle(dots, centre, max(8, round(r * side * 16)), 255, -1, cv2.LINE_AA, 4)
-        _blend(image, skin * (0.66, 0.48, 0.40), _softened(dots, 0), 0.75 * who.freckles)
+        _blend(image, skin * (0.66, 0.48, 0.40), _cropped(_softened(dots, 0)), 0.75 * who.freckles)
     lip = LIP_COLOURS[who.lip_colour]
     lip = skin * (0.84, 0.56, 0.56) + (14, 6, 8) if lip is None else np.array(lip, np.float32)
     if who.beard != "none":
@@ -173,15 +188,16 @@ def _face(who: Identity, side: int) -> np.ndarray:
     _blend(image, skin * (0.58, 0.46, 0.42), masks["crease"], 0.7)
     _blend(image, np.array((34, 24, 24)), masks["lashes"], 0.92)
     _blend(image, skin * (0.5, 0.4, 0.38), masks["lower lashes"], 0.7)
-    _blend(image, hair * 0.62 + skin * 0.04, _brows(who, side), 0.92)
+    _blend(image, hair * 0.62 + skin * 0.04, _cropped(_brows(who, side)), 0.92)
     for u, v in who.moles:
-        _blend(image, skin * (0.36, 0.26, 0.24), np.clip(2.5 * _spot(u, v, 0.006, 0.0055, side), 0, 1))
+        _blend(image, skin * (0.36, 0.26, 0.24), _mole(u, v, side))
     return image
 
 
-def _eye(who: Identity, side: int) -> np.ndarray:
+@lru_cache(maxsize=16)
+def _eye(iris_colour: str, side: int) -> np.ndarray:
     """Front of an eyeball, `EYEBALL` cm from the middle to each edge."""
-    iris, unit = np.array(IRIS_COLOURS[who.iris_colour], np.float32), side / 2 / EYEBALL
+    iris, unit = np.array(IRIS_COLOURS[iris_colour], np.float32), side / 2 / EYEBALL
     image = np.tile(np.array((244, 240, 236), np.float32), (side, side, 1))
     y, x = (np.mgrid[:side, :side].astype(np.float32) + 0.5 - side / 2) / unit
     r = np.hypot(x, y)
@@ -199,6 +215,7 @@ def _eye(who: Identity, side: int) -> np.ndarray:
     return image
 
 
+@cache
 def _mouth(side: int) -> np.ndarray:
     """Behind the lips: 6 cm wide, from 0.45 cm above the upper lip's edge to 4 cm below it."""
     image = np.tile(np.array((92, 26, 32), np.float32), (side, side, 1))
@@ -219,6 +236,14 @@ def _strands(side: int, curly: bool) -> np.ndarray:
     return 0.92 + 0.17 * fine + (0.10 if curly else 0.28) * band * (1 + 0.5 * fine) - 0.18 * np.clip((v - 0.8) / 0.2, 0, 1)
 
 
+def _ear(skin: np.ndarray, side: int) -> np.ndarray:
+    """Wrapped round the ear; the hollow lies on its outward side, left and right alike."""
+    image = np.tile(skin * np.float32((0.97, 0.88, 0.86)), (side, side, 1))
+    for u in (0.25, 0.75):
+        _blend(image, skin * (0.62, 0.45, 0.42), np.clip(1.3 * _spot(u, 0.47, 0.06, 0.13, side), 0, 1), 0.75)
+    return image
+
+
 def _hair(who: Identity, side: int) -> np.ndarray:
     colour = np.array(HAIR_COLOURS[who.hair_colour], np.float32) + 10
     if who.hair_style == "buzz":
@@ -226,10 +251,17 @@ def _hair(who: Identity, side: int) -> np.ndarray:
     return colour * _strands(side, who.hair_style in ("curly", "buzz"))[..., None]
 
 
-def _shirt(colour: np.ndarray, style: str, height: int, width: int) -> np.ndarray:
+@cache
+def _mole(u: float, v: float, side: int) -> Mask:
+    return _cropped(np.clip(2.5 * _spot(u, v, 0.006, 0.0055, side), 0, 1))
+
+
+@lru_cache(maxsize=128)
+def _shirt(colour_name: str, style: str, height: int, width: int) -> np.ndarray:
     """All round the torso, the chest in the middle; from the collar down to the hips."""
-    y, x = np.mgrid[:height, :width].astype(np.float32) / (height, width, 1)[0]
-    x = np.mgrid[:height, :width][1].astype(np.float32) / width
+    colour = np.array(SHIRT_COLOURS[colour_name], np.float32)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    y, x = y / height, x / width
     folds = 1 + 0.07 * _noise(31, 6, 14, (height, width))
     image = colour * folds[..., None]
     dark, light = colour * 0.62 + (0, 0, 4), np.minimum(colour * 1.12 + 22, 255)
@@ -275,13 +307,13 @@ def paint(who: Identity, shirt_colour: str, shirt_style: str, side: int) -> np.n
 
     put("face", _face(who, half))
     put("hair", _hair(who, half))
-    put("shirt", _shirt(colour, shirt_style, side * 3 // 8, half))
+    put("shirt", _shirt(shirt_colour, shirt_style, side * 3 // 8, half))
     put("sleeve", colour * (1 + 0.06 * _noise(32, 5, 8, (side // 8, quarter)))[..., None])
     put("skin", skin)
-    put("ear", skin * (0.96, 0.86, 0.84))
-    put("eye", _eye(who, quarter))
+    put("ear", _ear(skin, side // 8))
+    put("eye", _eye(who.iris_colour, quarter))
     put("mouth", _mouth(quarter))
-    put("neck", skin * np.minimum(shade * 1.0, 0.94)[::1])
+    put("neck", skin * np.minimum(shade, 0.94))
     put("frame", (30, 28, 32) if who.glasses == "square" else (120, 84, 48))
     put("trousers", (52, 60, 84))
     put("shoe", (44, 36, 34))
