@@ -1,0 +1,131 @@
+"""The shipped workflows and bad input, through the real server: queued over HTTP, followed on the websocket."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+from conftest import PACK
+from realisid_pack.headless.client import WorkflowError
+
+API = PACK / "workflows" / "api"
+QUICK = 3  # steps of the sampler; what the tests look at does not depend on them
+
+
+def shipped(name: str) -> dict:
+    workflow = json.loads((API / f"{name}.json").read_text(encoding="utf-8"))
+    for node in workflow.values():
+        if node["class_type"] == "KSampler":
+            node["inputs"]["steps"] = QUICK
+    return workflow
+
+
+def plain() -> dict:
+    """One person's workflow without anything of ours between the prompt and the sampler."""
+    workflow = shipped("one_person_miniature")
+    inputs = workflow["sample"]["inputs"]
+    inputs |= {"model": ["load", 0], "positive": ["prompt", 0], "negative": ["negative", 0]}
+    workflow["latent"]["inputs"] |= {"width": 256, "height": 256}
+    needed = ("load", "prompt", "negative", "latent", "sample", "decode", "save")
+    return {name: workflow[name] for name in needed}
+
+
+def picture(result) -> np.ndarray:
+    (image,) = result.images("save")
+    return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def client(client):
+    for file in sorted((PACK / "examples").iterdir()):
+        if file.suffix in (".jpg", ".png"):
+            client.upload(file)
+    return client
+
+
+@pytest.mark.parametrize("file", sorted(API.glob("*_miniature.json")), ids=lambda file: file.stem)
+def test_a_shipped_workflow_makes_a_picture(client, file):
+    assert picture(client.run(shipped(file.stem))).shape == (256, 256, 3)
+
+
+def test_the_shipped_workflows_are_what_their_builder_writes(tmp_path, monkeypatch):
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("build", PACK / "workflows" / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    monkeypatch.setattr(build, "API", tmp_path)
+    for base in (build.MINIATURE, build.SDXL):
+        for workflow in build.WORKFLOWS:
+            workflow(build.started(base))
+    assert {file.name for file in tmp_path.iterdir()} <= {file.name for file in API.iterdir()}
+    for file in tmp_path.iterdir():
+        assert json.loads(file.read_text("utf-8")) == json.loads((API / file.name).read_text("utf-8")), file.name
+
+
+@pytest.mark.parametrize("file", sorted(API.glob("*.json")), ids=lambda file: file.stem)
+def test_a_shipped_workflow_names_only_nodes_and_inputs_that_exist(client, file):
+    described = client.nodes()
+    for node in json.loads(file.read_text(encoding="utf-8")).values():
+        inputs = described[node["class_type"]]["input"]
+        known = {*inputs.get("required", {}), *inputs.get("optional", {})}
+        assert set(inputs.get("required", {})) <= set(node["inputs"]) <= known
+
+
+def test_the_persons_change_the_picture(client):
+    assert not np.array_equal(picture(client.run(shipped("one_person_miniature"))), picture(client.run(plain())))
+
+
+@pytest.mark.parametrize(
+    ("node", "changes", "says"),
+    [
+        ("boxes", {"boxes": "[{]"}, "The boxes are not JSON"),
+        ("boxes", {"boxes": '[{"x": NaN, "y": 0, "size": 0.2}]'}, "Face box 1 has a value that is not a finite number"),
+        ("boxes", {"boxes": '[{"x": 0, "y": 0, "size": -1}]'}, "a side must be greater than zero"),
+        ("boxes", {"boxes": '[{"x": 0, "y": 0, "width": 0.1, "height": 0.3}]'}, "must be square"),
+        ("boxes", {"boxes": '[{"x": 3, "y": 0, "size": 0.1}]'}, "wholly outside the frame"),
+        ("person_Eileen", {"index": 4}, "index is 4, but there is 1 face box"),
+        ("faces_Eileen", {"index": 5}, "5"),
+        ("faces_Eileen", {"threshold": 1.0}, "1.0"),
+    ],
+)
+def test_bad_input_is_refused_on_the_node_that_got_it(client, node, changes, says):
+    workflow = shipped("one_person_miniature")
+    workflow[node]["inputs"] |= changes
+    with pytest.raises(WorkflowError) as refusal:
+        client.run(workflow)
+    assert says in refusal.value.errors[node]
+
+
+def test_boxes_of_another_aspect_ratio_are_refused_with_what_to_connect(client):
+    workflow = shipped("one_person_miniature")
+    workflow["latent"]["inputs"] |= {"width": 320, "height": 192}
+    with pytest.raises(WorkflowError) as refusal:
+        client.run(workflow)
+    assert "Connect the width and height" in refusal.value.errors["sample"]
+
+
+def test_after_an_error_and_an_interrupt_a_plain_graph_gives_what_it_always_gave(client):
+    before = picture(client.run(plain()))
+
+    broken = shipped("two_people_miniature")
+    broken["latent"]["inputs"] |= {"width": 320, "height": 192}
+    with pytest.raises(WorkflowError):
+        client.run(broken)
+
+    endless = shipped("two_people_miniature")
+    endless["sample"]["inputs"]["steps"] = 1000
+    stopped = threading.Event()
+
+    def stop_once_sampling(node: str, done: int, total: int) -> None:
+        if node == "sample" and done >= 1 and not stopped.is_set():
+            stopped.set()
+            client.interrupt()
+
+    with pytest.raises(WorkflowError, match="interrupted"):
+        client.run(endless, stop_once_sampling)
+
+    again = plain()
+    again["sample"]["inputs"]["seed"] = 8
+    client.run(again)  # so that the next run samples anew
+    assert np.array_equal(picture(client.run(plain())), before)

@@ -1,0 +1,294 @@
+"""Writes the shipped API workflows: `python workflows/build.py`. Each exists for the miniature and for SDXL."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+API = Path(__file__).with_name("api")
+NEGATIVE = "blurry, deformed, low quality"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a workflow is made for.
+
+    Attributes:
+        size: pixels a side.
+        cfg, identity_guidance: λ_t and λ_i.
+        steps: of the sampler.
+    """
+
+    name: str
+    size: int
+    cfg: float
+    identity_guidance: float
+    steps: int
+
+
+MINIATURE = Base("miniature", 256, 3.0, 3.0, 20)
+SDXL = Base("sdxl", 1024, 7.5, 5.0, 30)
+
+
+@dataclass
+class Graph:
+    """An API workflow under construction. A node is known by a readable id; `self[id, slot]` is one of its outputs."""
+
+    base: Base
+    nodes: dict[str, dict] = field(default_factory=dict)
+
+    def add(self, name: str, class_type: str, title: str = "", **inputs) -> None:
+        self.nodes[name] = {"class_type": class_type, "inputs": inputs, "_meta": {"title": title or class_type}}
+
+    def __getitem__(self, output: str | tuple[str, int]) -> list:
+        name, slot = output if isinstance(output, tuple) else (output, 0)
+        if name not in self.nodes:
+            raise KeyError(name)
+        return [name, slot]
+
+    def write(self, name: str) -> None:
+        text = json.dumps(self.nodes, indent=2, ensure_ascii=False) + "\n"
+        (API / f"{name}_{self.base.name}.json").write_text(text, encoding="utf-8")
+
+
+def started(base: Base) -> Graph:
+    """A graph with the models loaded: outputs "model", "clip", "vae", "clip_vision", "realisid" of the nodes below."""
+    graph = Graph(base)
+    if base is MINIATURE:
+        graph.add("load", "RealisID_LoadMiniature", "Load the miniature")
+    else:
+        graph.add("load", "CheckpointLoaderSimple", "Load SDXL", ckpt_name="sd_xl_base_1.0.safetensors")
+        graph.add("vision", "CLIPVisionLoader", "Load CLIP vision", clip_name=CLIP_VISION)
+        graph.add("realisid", "RealisID_LoadModel", "Load RealisID", file="realisid_sdxl.safetensors")
+    return graph
+
+
+CLIP_VISION = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
+
+
+def models(graph: Graph) -> dict[str, list]:
+    if graph.base is MINIATURE:
+        return {name: graph["load", i] for i, name in enumerate(("model", "clip", "vae", "clip_vision", "realisid"))}
+    checkpoint = {name: graph["load", i] for i, name in enumerate(("model", "clip", "vae"))}
+    return checkpoint | {"clip_vision": graph["vision"], "realisid": graph["realisid"]}
+
+
+def faces_of(graph: Graph, who: str, photo: str) -> list:
+    """Load a photo and find its largest face; `who` names the nodes."""
+    graph.add(f"photo_{who}", "LoadImage", f"Photo of {who}", image=photo)
+    return detect(graph, who, graph[f"photo_{who}"])
+
+
+def detect(graph: Graph, who: str, image: list) -> list:
+    graph.add(
+        f"faces_{who}",
+        "RealisID_DetectFaces",
+        f"Find the face of {who}",
+        image=image,
+        detector="yunet",
+        threshold=0.6,
+        order="largest first",
+        index=0,
+        maximum=0,
+        margin=0.0,
+    )
+    return graph[f"faces_{who}"]
+
+
+def identity(graph: Graph, who: str, photo: str) -> list:
+    """The ID embedding of the person in a photo."""
+    faces = faces_of(graph, who, photo)
+    graph.add(
+        f"parsed_{who}",
+        "RealisID_ParseFaces",
+        f"Parse {who}",
+        faces=faces,
+        method="auto",
+        keep="face and hair",
+        size=512,
+    )
+    parts = models(graph)
+    graph.add(
+        f"id_{who}",
+        "RealisID_IDEmbedding",
+        f"Who {who} is",
+        realisid=parts["realisid"],
+        clip_vision=parts["clip_vision"],
+        faces=graph[f"parsed_{who}"],
+    )
+    return graph[f"id_{who}"]
+
+
+def boxes(graph: Graph, *squares: tuple[float, float, float]) -> list:
+    """Face boxes from (x, y, size)."""
+    value = {"version": 1, "boxes": [{"x": x, "y": y, "size": size} for x, y, size in squares]}
+    graph.add(
+        "boxes",
+        "RealisID_LocationBoxes",
+        "Where the faces go",
+        width=graph.base.size,
+        height=graph.base.size,
+        boxes=json.dumps(value),
+    )
+    return graph["boxes"]
+
+
+def person(graph: Graph, who: str, photo: str, face_boxes: list, index: int = 0, landmarks: list | None = None) -> list:
+    pose = {} if landmarks is None else {"landmarks": landmarks}
+    graph.add(
+        f"person_{who}",
+        "RealisID_Person",
+        f"Place {who}",
+        id_embedding=identity(graph, who, photo),
+        boxes=face_boxes,
+        index=index,
+        local_strength=1.0,
+        global_strength=1.0,
+        **pose,
+    )
+    return graph[f"person_{who}"]
+
+
+def together(graph: Graph, *persons: list) -> list:
+    graph.add(
+        "persons",
+        "RealisID_CombinePersons",
+        "Everyone",
+        **{f"person_{number}": value for number, value in enumerate(persons, 1)},
+    )
+    return graph["persons"]
+
+
+def finish(
+    graph: Graph, name: str, prompt: str, persons: list, latent: list | None = None, denoise: float = 1.0
+) -> None:
+    """Prompt, branches, guidance, sampling and saving; the same in every workflow."""
+    parts, base = models(graph), graph.base
+    graph.add("prompt", "CLIPTextEncode", "Prompt", text=prompt, clip=parts["clip"])
+    graph.add("negative", "CLIPTextEncode", "Negative prompt", text=NEGATIVE, clip=parts["clip"])
+    conditioning = graph["prompt"], graph["negative"]
+    for branch in ("Global", "Local"):
+        graph.add(
+            branch.lower(),
+            f"RealisID_Apply{branch}Branch",
+            f"{branch} branch",
+            positive=conditioning[0],
+            negative=conditioning[1],
+            realisid=parts["realisid"],
+            persons=persons,
+            strength=1.0,
+            start=0.0,
+            end=1.0,
+        )
+        conditioning = graph[branch.lower(), 0], graph[branch.lower(), 1]
+    graph.add(
+        "guidance",
+        "RealisID_IdentityGuidance",
+        "Identity guidance",
+        model=parts["model"],
+        identity_guidance=base.identity_guidance,
+        without_identity="null identity",
+        identity_start=0.0,
+    )
+    if latent is None:
+        size = {"width": graph["boxes", 3], "height": graph["boxes", 4]}
+        graph.add("latent", "EmptyLatentImage", "Size", **size, batch_size=1)
+        latent = graph["latent"]
+    graph.add(
+        "sample",
+        "KSampler",
+        "Sample",
+        model=graph["guidance"],
+        positive=conditioning[0],
+        negative=conditioning[1],
+        latent_image=latent,
+        seed=7,
+        steps=base.steps,
+        cfg=base.cfg,
+        sampler_name="ddim",
+        scheduler="ddim_uniform",
+        denoise=denoise,
+    )
+    graph.add("decode", "VAEDecode", "Decode", samples=graph["sample"], vae=parts["vae"])
+    graph.add("save", "SaveImage", "Save", images=graph["decode"], filename_prefix=f"RealisID/{name}")
+    graph.write(name)
+
+
+def one_person(graph: Graph) -> None:
+    someone = person(graph, "Eileen", "astronaut.jpg", boxes(graph, (0.3, 0.16, 0.4)))
+    finish(graph, "one_person", "a person wearing a red sweater, outdoors with a beach in the background", someone)
+
+
+def small_face(graph: Graph) -> None:
+    someone = person(graph, "Eileen", "astronaut.jpg", boxes(graph, (0.43, 0.2, 1 / 7)))
+    finish(graph, "small_face", "a person wearing a black suit, outdoors with a grassy background", someone)
+
+
+def pose_from_photo(graph: Graph) -> None:
+    donor = faces_of(graph, "pose", "grace_hopper.jpg")
+    graph.add(
+        "landmarks", "RealisID_FaceLandmarks", "Pose and expression to follow", faces=donor, size=512, outline=False
+    )
+    square = boxes(graph, (0.3, 0.16, 0.4))
+    someone = person(graph, "Eileen", "astronaut.jpg", square, landmarks=graph["landmarks"])
+    finish(graph, "pose_from_photo", "a person wearing a white T-shirt", someone)
+
+
+def two_people(graph: Graph) -> None:
+    places = boxes(graph, (0.12, 0.24, 0.28), (0.6, 0.2, 0.28))
+    left = person(graph, "Eileen", "astronaut.jpg", places, 0)
+    right = person(graph, "Grace", "grace_hopper.jpg", places, 1)
+    finish(graph, "two_people", "two persons, outdoors with a beach in the background", together(graph, left, right))
+
+
+def three_people(graph: Graph) -> None:
+    """The boxes overlap: each face keeps its own identity."""
+    places = boxes(graph, (0.1, 0.3, 0.3), (0.35, 0.14, 0.3), (0.58, 0.3, 0.3))
+    persons = (
+        person(graph, "Eileen", "astronaut.jpg", places, 0),
+        person(graph, "Ada", "astronaut.jpg", places, 1),
+        person(graph, "Grace", "grace_hopper.jpg", places, 2),
+    )
+    finish(graph, "three_people", "three persons, watercolor style", together(graph, *persons))
+
+
+def inpaint(graph: Graph) -> None:
+    """Put a person into an existing photo: the box is where its face is, the mask is its face and hair."""
+    size = graph.base.size
+    graph.add("scene_photo", "LoadImage", "The photo to change", image="grace_hopper.jpg")
+    graph.add(
+        "scene",
+        "ImageScale",
+        "Fit the size",
+        image=graph["scene_photo"],
+        upscale_method="lanczos",
+        width=size,
+        height=size,
+        crop="center",
+    )
+    there = detect(graph, "scene", graph["scene"])
+    graph.add(
+        "parsed_scene",
+        "RealisID_ParseFaces",
+        "What to replace",
+        faces=there,
+        method="auto",
+        keep="face and hair",
+        size=512,
+    )
+    grow = {"expand": size // 16, "tapered_corners": True}
+    graph.add("mask", "GrowMask", "A little more", mask=graph["parsed_scene", 1], **grow)
+    graph.add(
+        "place", "RealisID_BoxesFromFaces", "Where the face goes", faces=there, width=size, height=size, scale=1.0
+    )
+    graph.add("encode", "VAEEncode", "Encode", pixels=graph["scene"], vae=models(graph)["vae"])
+    graph.add("masked", "SetLatentNoiseMask", "Only here", samples=graph["encode"], mask=graph["mask"])
+    someone = person(graph, "Eileen", "astronaut.jpg", graph["place"])
+    finish(graph, "inpaint", "a person wearing a black suit", someone, graph["masked"])
+
+
+WORKFLOWS = (one_person, small_face, pose_from_photo, two_people, three_people, inpaint)
+
+if __name__ == "__main__":
+    for base in (MINIATURE, SDXL):
+        for workflow in WORKFLOWS:
+            workflow(started(base))
