@@ -7,7 +7,7 @@ import numpy as np
 
 from .canonical_face import INNER_LIPS, LEFT_EYE, RIGHT_EYE, canonical_face
 from .identity import Identity
-from .mesh import Mesh, grid_triangles
+from .mesh import Mesh, grid, grid_triangles
 from .pose import Pose
 
 LIDS = {"right": (246, 161, 160, 159, 158, 157, 173), "left": (466, 388, 387, 386, 385, 384, 398)}
@@ -20,6 +20,7 @@ LOWER_LIP = ((95, 88, 178, 87, 14, 317, 402, 318, 324), (96, 89, 179, 86, 15, 31
 LIP_CORNERS = (61, 76, 62, 78, 291, 306, 292, 308)
 EYEBALL = 1.9  # cm, larger than life: the iris must still show in small faces
 IRIS = 0.72  # cm
+LASH = np.array((0.0, 1.0, 0.25))  # where the lashes of the upper lid point, as far as they show
 LIFE = 1.16  # eyes this much taller and wider than the canonical ones
 
 
@@ -98,18 +99,19 @@ def _expression(points: np.ndarray, pose: Pose) -> np.ndarray:
     p = points.copy()
     for side in (-1, 1):
         corner = _near(rest, (side * 2.5, -4.35, 4.4), (1.3, 1.0, 1.6))
-        p += corner[:, None] * np.array((side * 0.85, 0.85, -0.35)) * pose.smile
+        p += corner[:, None] * np.array((side * 0.95, 1.0, -0.4)) * pose.smile
         cheek = _near(rest, (side * 4.2, -0.8, 3.8), (1.6, 1.6, 2))
         p += cheek[:, None] * np.array((side * 0.1, 0.45, 0.25)) * pose.smile
         brow = _near(rest, (side * 3.2, 4.8, 4.5), (2.6, 1.1, 3))
-        p[:, 1] += brow * (0.75 if pose.brows > 0 else 0.55) * pose.brows
+        p[:, 1] += brow * (0.95 if pose.brows > 0 else 0.7) * pose.brows
         if pose.brows < 0:
-            p[:, 0] += side * 0.25 * pose.brows * _near(rest, (side * 1.6, 4.6, 5), (1, 1, 2))
+            p[:, 0] += side * 0.35 * pose.brows * _near(rest, (side * 1.6, 4.6, 5), (1, 1, 2))
     p[:, 1] -= 0.25 * pose.smile * _near(rest, (0, -4.6, 5.5), (1.2, 0.8, 2))
     for name, blink in (("right", pose.blink_right), ("left", pose.blink_left)):
+        blink = blink**0.8  # even steps to MediaPipe's eye
         upper, lower, crease = (list(rows[name]) for rows in (LIDS, LOWER_LIDS, CREASES))
         gap = p[upper] - p[lower]
-        p[upper] -= 0.88 * blink * gap
+        p[upper] -= 0.92 * blink * gap
         p[lower] += 0.10 * blink * gap
         p[upper, 2] += 0.15 * blink
         p[crease] -= 0.45 * blink * gap * (0.3, 1, 0)
@@ -146,7 +148,7 @@ def _fill(points: np.ndarray, uv: np.ndarray, clockwise: bool, **options) -> Mes
 
 
 def face_fillings(face: Face, patches: dict[str, tuple[float, float, float, float]]) -> list[Mesh]:
-    """What shows through the holes of the skin: both eyes, the inside of the mouth."""
+    """What shows through the holes of the skin, both eyes and the inside of the mouth, and the lashes over them."""
 
     def place(patch: str, uv: np.ndarray) -> np.ndarray:
         u0, v0, u1, v1 = patches[patch]
@@ -159,6 +161,10 @@ def face_fillings(face: Face, patches: dict[str, tuple[float, float, float, floa
         offset = (points[..., :2] - centre[:2]) / EYEBALL
         uv = place("eye", (offset * (1, -1) + 1).reshape(-1, 2) / 2)
         meshes.append(_fill(points, uv, ring is RIGHT_EYE, face=True, bias=-0.3))
+        lid = face.skin[list(ring[:9])]
+        width = 0.17 * np.sin(np.linspace(0.35, 2.9, 9))[:, None]
+        strip = np.stack((lid + width * LASH, lid - 0.2 * width * LASH))
+        meshes.append(grid(strip, patches["lash"], face=True, bias=0.3, two_sided=True))
     lips = face.skin[list(INNER_LIPS)]
     points = _funnel(lips, np.array((-0.25, -0.5, -0.7, -0.8)), (0.0, 0.35, 0.7, 0.999))
     upper = face.skin[13]

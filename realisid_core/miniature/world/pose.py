@@ -32,7 +32,7 @@ class Pose:
 def sample_pose(rng: np.random.Generator) -> Pose:
     """Any pose within yaw ±40°, pitch ±20°, roll ±25°; eyes mostly open, mouths mostly shut, as in photographs."""
     yaw, pitch, roll = rng.uniform(-1, 1, 3) * (40, 20, 25)
-    jaw, smile, blink, wink = rng.uniform(0, 1, 4) * (rng.random(4) < (0.4, 0.5, 0.2, 0.1))
+    jaw, smile, blink, wink = rng.uniform(0, 1, 4) * (rng.random(4) < (0.4, 0.5, 0.3, 0.1))
     left, right = (blink, wink) if rng.random() < 0.5 else (wink, blink)
     if rng.random() < 0.6:
         left = right = max(left, right)

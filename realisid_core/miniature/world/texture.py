@@ -34,6 +34,7 @@ _PATCHES = {
     "mouth": (0.75, 0.5, 1.0, 0.75),
     "neck": (0.5, 0.75, 0.75, 0.875),
     "frame": (0.75, 0.75, 0.875, 0.875),
+    "lash": (0.875, 0.75, 1.0, 0.875),
     "trousers": (0.5, 0.875, 0.75, 1.0),
     "shoe": (0.75, 0.875, 1.0, 1.0),
 }
@@ -88,7 +89,6 @@ def _masks(side: int) -> dict[str, Mask]:
     cheeks, sockets, wings, folds = both
     lips = _polygon(_points(OUTER_LIPS, side), side, 0.003)
     inner = _points((*INNER_LIPS[:11],), side)
-    lids = [(ring[0], *ring[1:9]) for ring in (RIGHT_EYE, LEFT_EYE)]
     lower = [(ring[0], *ring[:7:-1]) for ring in (RIGHT_EYE, LEFT_EYE)]
     y, x = np.mgrid[:side, :side].astype(np.float32) / side
     jaw = np.clip((y - 0.60 - 0.35 * (0.36 - np.minimum(np.abs(x - 0.5), 0.36)) * (np.abs(x - 0.5) > 0.12)) / 0.06, 0, 1)
@@ -115,7 +115,6 @@ def _masks(side: int) -> dict[str, Mask]:
         "seam": _line(inner, side, 0.006, 0.002),
         "nostrils": under,
         "crease": np.maximum(*(_line(_points(rows, side), side, 0.005, 0.002) for rows in CREASES.values())),
-        "lashes": np.maximum(*(_line(_points(row, side), side, 0.013, 0.0015) for row in lids)),
         "lower lashes": np.maximum(*(_line(_points(row, side), side, 0.004, 0.002) for row in lower)),
         "stubble": np.clip(np.maximum(jaw, moustache), 0, 1) * keep * strokes,
         "moustache": np.clip(moustache * 1.3, 0, 1) * keep * strokes,
@@ -186,7 +185,6 @@ def _face(who: Identity, side: int) -> np.ndarray:
     _blend(image, lip * 0.42, masks["seam"], 0.85)
     _blend(image, skin * 0.34, masks["nostrils"], 0.85)
     _blend(image, skin * (0.58, 0.46, 0.42), masks["crease"], 0.7)
-    _blend(image, np.array((34, 24, 24)), masks["lashes"], 0.92)
     _blend(image, skin * (0.5, 0.4, 0.38), masks["lower lashes"], 0.7)
     _blend(image, hair * 0.62 + skin * 0.04, _cropped(_brows(who, side)), 0.92)
     for u, v in who.moles:
@@ -222,7 +220,7 @@ def _mouth(side: int) -> np.ndarray:
     y, x = np.mgrid[:side, :side].astype(np.float32) / side
     _blend(image, (40, 10, 16), np.clip((y - 0.2) * 3, 0, 1))
     _blend(image, (196, 92, 96), np.clip(1.6 - 2 * np.hypot((x - 0.5) / 0.2, (y - 0.66) / 0.2), 0, 1))
-    edge = 0.255 - 0.25 * (x - 0.5) ** 2
+    edge = 0.29 - 0.3 * (x - 0.5) ** 2
     _blend(image, (246, 242, 234), np.clip((edge - y) * side + 0.5, 0, 1) * np.clip((0.34 - np.abs(x - 0.5)) * side / 3, 0, 1))
     return image
 
@@ -315,6 +313,7 @@ def paint(who: Identity, shirt_colour: str, shirt_style: str, side: int) -> np.n
     put("mouth", _mouth(quarter))
     put("neck", skin * np.minimum(shade, 0.94))
     put("frame", (30, 28, 32) if who.glasses == "square" else (120, 84, 48))
+    put("lash", (30, 22, 22))
     put("trousers", (52, 60, 84))
     put("shoe", (44, 36, 34))
     return np.clip(atlas, 0, 255).astype(np.uint8)
