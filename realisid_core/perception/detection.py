@@ -1,6 +1,7 @@
 """Face detection: YuNet (shipped), RetinaFace (facexlib), MTCNN (the paper's, by facenet-pytorch)."""
 
-from functools import lru_cache
+import warnings
+from functools import lru_cache, partial
 
 import comfy.model_management
 import comfy.model_patcher
@@ -138,9 +139,12 @@ def _yunet_model():
     import cv2
 
     data = np.frombuffer(read_shipped(YUNET), np.uint8)
+    create = partial(cv2.FaceDetectorYN.create, "onnx", data, np.empty(0, np.uint8), (320, 320), 0.5, OVERLAP, 1000)
+    if not hasattr(cv2.utils, "logging"):  # OpenCV 4
+        return create()
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns of its own default
     try:
-        return cv2.FaceDetectorYN.create("onnx", data, np.empty(0, np.uint8), (320, 320), 0.5, OVERLAP, 1000)
+        return create()
     finally:
         cv2.utils.logging.setLogLevel(level)
 
@@ -164,7 +168,9 @@ def _retinaface_model():
     except ImportError as error:
         raise ValueError(_package_missing("retinaface", "facexlib", error)) from error
     weights = load_weights(RETINAFACE)
-    network = RetinaFace("resnet50", device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # facexlib asks torchvision for a ResNet in the old way
+        network = RetinaFace("resnet50", device="cpu")
     load_checked(network, weights, RETINAFACE)
     return managed(network)
 

@@ -36,7 +36,8 @@ CONTOURS = (  # path, closed, RGB: no two alike, so that the parts and the two s
 )
 IRISES = ((RIGHT_IRIS, (180, 255, 210)), (LEFT_IRIS, (180, 225, 255)))
 
-LINES_PER_EDGE = 128  # a line is 1/128 of the edge wide: half a latent cell at a latent of 64
+LINES_PER_EDGE = 110  # a line is 1/110 of the edge wide: some half a latent cell at a latent of 64
+BLEED = 1.4  # an anti-aliased line of OpenCV is so many pixels wider than its (even) thickness
 CANVAS = 1024  # small images are drawn this large and averaged down, so that they are the large one but for resolution
 SHIFT = 4  # OpenCV takes points in 1/16 pixel
 FAR = 4.0  # points are kept within this many frames, where OpenCV's integers are safe
@@ -79,7 +80,7 @@ def draw_contours(canvas: np.ndarray, points: np.ndarray, outline: bool, width: 
     import cv2
 
     side = max(canvas.shape[:2])
-    thickness = max(1, round(width or side / LINES_PER_EDGE))
+    thickness = max(1, 2 * round(((width or side / LINES_PER_EDGE) - BLEED) / 2))
     points = np.clip(points, -FAR * side, FAR * side)
     fixed = np.round((points - 0.5) * (1 << SHIFT)).astype(np.int32)  # OpenCV counts from the centre of a pixel
     if outline:

@@ -94,19 +94,19 @@ def checked_image(image: Tensor, name: str = "image") -> Tensor:
         )
     image = image.detach().float().cpu()
     image = image.expand(-1, -1, -1, 3) if image.shape[-1] == 1 else image[..., :3]
-    bad = (~torch.isfinite(image)).flatten(1).sum(1)
-    if bad.any():
-        index = int(bad.nonzero()[0])
+    if not torch.isfinite(image.sum()):
+        bad = (~torch.isfinite(image)).flatten(1).sum(1)
+        index = int(bad.argmax())
         raise ValueError(
             f"The {name} has {int(bad[index])} values that are NaN or infinite (picture {index + 1} of {len(image)}). "
             "Check what made it: half-precision VAEs do this; try a full-precision VAE."
         )
-    return image.clamp(0, 1)
+    return image
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
     """[H, W, 3] in 0..1 → uint8 RGB."""
-    return (image * 255 + 0.5).to(torch.uint8).numpy()
+    return (image * 255).add_(0.5).clamp_(0, 255).to(torch.uint8).numpy()
 
 
 def crop_square(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:

@@ -70,7 +70,7 @@ def _landmarks(pixels: np.ndarray, face: dict) -> Image.Image:
     frame = square(*crop_frame(face), SURROUNDINGS)
     crop = crop_square(pixels, frame, TILE) // 2
     points = (face["landmarks_xy"] - frame[:2]) * (TILE / (frame[2] - frame[0]))
-    draw_contours(crop, points, outline=True, width=2)
+    draw_contours(crop, points, outline=True, width=3)
     picture = Image.fromarray(crop)
     draw = ImageDraw.Draw(picture)
     yaw, pitch, roll = head_pose(face)
