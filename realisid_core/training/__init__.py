@@ -3,3 +3,7 @@
 `prepare` turns pictures into shards, `data` reads them, `trainee` is what learns, `loss` is Eq. 7, `loop` ties them
 together; `python -m realisid_core.training --help` is the way in.
 """
+
+from ..host import find_host
+
+find_host()  # here, so that every process that is started to help finds it too

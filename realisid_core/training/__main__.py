@@ -5,10 +5,6 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from realisid_core.host import find_host
-
-find_host()  # here and not in main(): the processes that read ahead import this module too
-
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m realisid_core.training", description=__doc__)
@@ -76,16 +72,17 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
         '"caption"), or a WebDataset: a folder of .tar, or a glob',
     )
     source.add_argument("--world", type=int, metavar="N", help="N pictures drawn by the face world instead")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the shards; prepared ones in it are kept")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the shards, resumed if begun")
     parser.add_argument("--base", required=True, help='the base to train for: a checkpoint file, or "miniature"')
     parser.add_argument("--clip-vision", help="the image encoder's file; the miniature brings its own")
     parser.add_argument("--image-size", type=int, help="side of the square pictures (1024; for the miniature 256)")
     parser.add_argument("--smallest-side", type=int, help="drop pictures with a shorter side (half of --image-size)")
     parser.add_argument("--detector", choices=("yunet", "retinaface", "mtcnn"), default="yunet")
     parser.add_argument("--parser", choices=("auto", "bisenet", "landmarks"), default="auto")
-    parser.add_argument("--keep", choices=("face", "face and hair", "head and neck", "everything"), default="face and hair")
-    parser.add_argument("--processes", type=int, default=1, help="shards prepared at the same time (default %(default)s)")
-    parser.add_argument("--shard-size", type=int, default=512, help="pictures looked at for a shard (default %(default)s)")
+    keep = ("face", "face and hair", "head and neck", "everything")
+    parser.add_argument("--keep", choices=keep, default="face and hair", help="what BiSeNet keeps of the face crop")
+    parser.add_argument("--processes", type=int, default=1, help="shards prepared at once (default %(default)s)")
+    parser.add_argument("--shard-size", type=int, default=512, help="pictures to a shard (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the face world (default %(default)s)")
 
 

@@ -103,5 +103,5 @@ def load_base(name: str) -> Base:
     if not isinstance(base.model, comfy.model_base.SDXL):
         raise ValueError(f"{name} is of type {type(base.model).__name__}; RealisID trains for SDXL and its fine-tunes.")
     if base.model.model_type not in TRAINABLE_TYPES:
-        raise ValueError(f"{name} predicts {base.model.model_type.name}; the trainer knows noise (EPS) and V_PREDICTION.")
+        raise ValueError(f"{name} predicts {base.model.model_type.name}; the trainer knows EPS and V_PREDICTION.")
     return base

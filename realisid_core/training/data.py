@@ -3,19 +3,17 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..checkpoint import RealisIDConfig
 from ..geometry import FaceBox, from_pixels
 from ..perception import crop_frame, pose_expression_image
 from ..resampling import relocate
 from .draws import draw
-from .pictures import face_of
 from .shards import Shards, epoch_order, read_npy
 
 LATENT_CELL = 8  # pixels
@@ -81,20 +79,38 @@ def read_sample(shards: Shards, shard: int, row: int) -> Sample:
     )
 
 
-def pose_hint(sample: Sample, config: RealisIDConfig, image_size: int) -> Tensor:
-    """`c_pe` as the local branch takes it: [3, S, S] in 0..1, of the face crop, or in place in the whole picture."""
-    size = config.local_size * LATENT_CELL if config.crop else image_size
-    image = rearrange(pose_expression_image(sample.face, size, outline=config.outline), "h w c -> 1 c h w")
-    if not config.crop:
-        image = relocate(image, [sample.box], image_size, image_size)
-    return image[0]
+def face_of(landmarks: np.ndarray, size: float) -> dict:
+    """A face of FACE_LANDMARKS with what `crop_frame` and the drawing need, in pixels of a picture of side `size`.
+
+    Args:
+        landmarks: [478, 2] in fractions of the picture.
+    """
+    points = landmarks * size
+    return {"landmarks_xy": points, "bbox_xyxy": np.concatenate([points.min(0), points.max(0)])}
+
+
+@dataclass(frozen=True)
+class Hint:
+    """How `c_pe` is drawn for the local branch: `crop`, `local_size` and `outline` of the checkpoint's config."""
+
+    crop: bool
+    local_size: int
+    outline: bool
+
+    def draw(self, sample: Sample, image_size: int) -> Tensor:
+        """[3, S, S] in 0..1: of the face crop, or in place in the whole picture."""
+        size = self.local_size * LATENT_CELL if self.crop else image_size
+        image = rearrange(pose_expression_image(sample.face, size, outline=self.outline), "h w c -> 1 c h w")
+        if not self.crop:
+            image = relocate(image, [sample.box], image_size, image_size)
+        return image[0]
 
 
 class Run(Dataset):
     """The samples of a whole run, epoch after epoch, by number."""
 
-    def __init__(self, shards: Shards, config: RealisIDConfig, seed: int, noise_steps: int):
-        self.shards, self.config, self.seed, self.noise_steps = shards, config, seed, noise_steps
+    def __init__(self, shards: Shards, hint: Hint, seed: int, noise_steps: int):
+        self.shards, self.hint, self.seed, self.noise_steps = shards, hint, seed, noise_steps
 
     def where(self, number: int) -> tuple[int, int]:
         """(shard, row) of sample `number` of the run."""
@@ -106,7 +122,7 @@ class Run(Dataset):
     def __getitem__(self, number: int) -> tuple:
         sample = read_sample(self.shards, *self.where(number))
         drawn = draw(self.seed, number, tuple(sample.latent.shape), self.noise_steps)
-        hint = pose_hint(sample, self.config, self.shards.info.image_size)
+        hint = self.hint.draw(sample, self.shards.info.image_size)
         return sample, drawn, (hint * 255 + 0.5).to(torch.uint8)
 
 
@@ -160,7 +176,3 @@ def _start_worker(_: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)  # one core each; its thread pool does not survive a fork
-
-
-def open_run(folder: Path, config: RealisIDConfig, seed: int, noise_steps: int) -> Run:
-    return Run(Shards(folder), config, seed, noise_steps)

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from ..checkpoint import RealisIDConfig, save_checkpoint
 from .base import Base, load_base
-from .data import Run, Share, batches
+from .data import Hint, Run, Share, batches
 from .ema import Average
 from .requirements import needed
 from .settings import Settings
@@ -83,7 +84,8 @@ class Training:
         self.base = load_base(settings.base)
         shards = Shards(settings.data)
         self.config = make_config(settings, self.base, shards.info)
-        self.data = Run(shards, self.config, settings.seed, len(self.base.model.model_sampling.sigmas))
+        hint = Hint(settings.crop, settings.local_size, settings.outline)
+        self.data = Run(shards, hint, settings.seed, len(self.base.model.model_sampling.sigmas))
         trainee = Trainee(self.base, self.config)
         self.base.text("")  # before anything is moved to the accelerator
         self.base.freeze(self.device, DTYPES[settings.precision] if self.device.type != "cpu" else torch.float32)
@@ -135,10 +137,10 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = s.learning_rate * min(1.0, (self.steps_done + 1) / max(s.warmup, 1))
         losses = []
-        for _ in range(s.accumulate):
+        for batch in islice(stream, s.accumulate):
             with self.accelerator.accumulate(self.trainee):
                 with self.accelerator.autocast():
-                    loss = batch_loss(self.base, self.trainee, next(stream), s.face_weight, self.device)
+                    loss = batch_loss(self.base, self.trainee, batch, s.face_weight, self.device)
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients and s.clip_gradient:
                     self.accelerator.clip_grad_norm_(self.trainee.parameters(), s.clip_gradient)

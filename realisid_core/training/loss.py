@@ -1,8 +1,7 @@
 """Eq. 7, on the error of the base model's own prediction."""
 
-import comfy.model_base
 import torch
-from comfy.model_base import ModelType
+from comfy.model_base import BaseModel, ModelType
 from einops import rearrange
 from torch import Tensor
 
@@ -23,7 +22,7 @@ def training_loss(error: Tensor, face: Tensor, face_weight: float = 1.0) -> Tens
     return error.square().mean() + face_weight * (error * face).square().mean()
 
 
-def add_noise(model: comfy.model_base.BaseModel, latents: Tensor, noise: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+def add_noise(model: BaseModel, latents: Tensor, noise: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
     """`z_t` of the base model's noise schedule, in the sampler's scale: (z [B, C, H, W], sigma [B]).
 
     Args:
@@ -34,7 +33,7 @@ def add_noise(model: comfy.model_base.BaseModel, latents: Tensor, noise: Tensor,
     return model.model_sampling.noise_scaling(sigma, noise, latents), sigma
 
 
-def prediction_error(model: comfy.model_base.BaseModel, denoised: Tensor, latents: Tensor, sigma: Tensor) -> Tensor:
+def prediction_error(model: BaseModel, denoised: Tensor, latents: Tensor, sigma: Tensor) -> Tensor:
     """What the base model's network got wrong, [B, C, H, W], from the denoised latent that the host makes of it.
 
     A base that predicts ε gives `ε_θ − ε`. One that predicts v gives `v_θ − v`, which is the same error times

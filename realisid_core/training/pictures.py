@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..identity import CROP_SIZE
 from ..perception import Face, Faces, crop_frame, detect_faces, face_landmarks, masked_crops, parse_faces
+from .data import face_of
 from .requirements import needed
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -78,7 +79,8 @@ def read_candidates(item: Path | list[Path]) -> Iterator[Candidate]:
         webdataset = needed("webdataset")
         for sample in webdataset.WebDataset(str(item), shardshuffle=False, empty_check=False):
             image = next((sample[e[1:]] for e in IMAGES if e[1:] in sample), b"")
-            yield Candidate(f"{item.name}/{sample['__key__']}", image, caption_of(sample.get("txt"), sample.get("json")))
+            caption = caption_of(sample.get("txt"), sample.get("json"))
+            yield Candidate(f"{item.name}/{sample['__key__']}", image, caption)
         return
     for path in item:
         text, facts = (path.with_suffix(suffix) for suffix in (".txt", ".json"))
@@ -172,12 +174,6 @@ def thumbnail(image: np.ndarray, side: int = 160) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS).save(stream, "JPEG", quality=85)
     return stream.getvalue()
-
-
-def face_of(landmarks: np.ndarray, size: float) -> dict:
-    """A face of FACE_LANDMARKS with what `crop_frame` and the drawing need, in pixels of a picture of side `size`."""
-    points = landmarks * size
-    return {"landmarks_xy": points, "bbox_xyxy": np.concatenate([points.min(0), points.max(0)])}
 
 
 def contact_sheet(thumbnails: list[tuple[bytes, np.ndarray]], columns: int = 8) -> Image.Image:

@@ -21,7 +21,7 @@ from ..identity import clip_features
 from ..perception.models import BISENET, placed
 from .base import Base, load_base
 from .pictures import IMAGES, Dropped, Portrait, Rules, contact_sheet, make_portrait, read_candidates, thumbnail
-from .shards import DONE, DatasetInfo, Shards, is_done, npy, read_npy, write_atomically, write_shard
+from .shards import DatasetInfo, Shards, is_done, npy, read_npy, shard_reports, write_atomically, write_shard
 
 AT_ONCE = 8  # pictures encoded together
 WORK, REPORT, SHEET = "work.json", "report.json", "contact_sheet.jpg"
@@ -84,7 +84,7 @@ def _run(job: Job, work: list) -> Iterator[int]:
     if job.processes <= 1:
         yield from (make_shard(job, number, item) for number, item in work)
         return
-    with ProcessPoolExecutor(job.processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(job.processes, get_context("spawn")) as pool:
         waiting = [pool.submit(make_shard, job, number, item) for number, item in work]
         try:
             for done in as_completed(waiting):
@@ -94,7 +94,7 @@ def _run(job: Job, work: list) -> Iterator[int]:
 
 
 def work_items(job: Job) -> list:
-    """One item for each shard; written down the first time, so that resuming does not depend on what files came since."""
+    """One item for each shard; written down once, so that resuming does not depend on what files came since."""
     path = job.output / WORK
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
@@ -137,6 +137,7 @@ def _photos(job: Job, item: str | list[str], dropped: dict[str, list[str]]) -> I
             dropped[str(reason)].append(candidate.source)
 
 
+@torch.no_grad()
 def encode(job: Job, portraits: Iterator[Portrait]) -> Iterator[dict[str, bytes]]:
     """The members of each sample."""
     base, clip_vision = encoders(job.base, job.clip_vision)
@@ -182,13 +183,13 @@ def loaded_info(job: Job) -> DatasetInfo:
 
 def summarise(folder: Path, seconds: float = 0.0) -> dict:
     """The report over all shards, and the contact sheet of what was kept."""
-    shards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(DONE.format(0)[:6] + "*.json"))]
+    shards = shard_reports(folder)
     reasons: dict[str, list[str]] = defaultdict(list)
-    for shard in shards:
+    for shard in shards.values():
         for reason, names in shard["dropped"].items():
             reasons[reason] += names
     report = {
-        "kept": sum(shard["samples"] for shard in shards),
+        "kept": sum(shard["samples"] for shard in shards.values()),
         "dropped": {reason: len(names) for reason, names in sorted(reasons.items())},
         "shards": len(shards),
         "seconds": round(seconds, 1),

@@ -1,4 +1,4 @@
-"""Sample grids while training: what the checkpoint draws for a few people of the data, as a user would have it drawn."""
+"""Sample grids while training: what the checkpoint draws for a few people of the data, as a user would draw them."""
 
 import io
 from pathlib import Path

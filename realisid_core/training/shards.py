@@ -100,6 +100,12 @@ def is_done(folder: Path, number: int) -> bool:
     return (folder / DONE.format(number)).is_file()
 
 
+def shard_reports(folder: Path) -> dict[int, dict]:
+    """What is said of each complete shard, by its number: `samples` and `dropped`, {reason: names}."""
+    paths = sorted(folder.glob("shard-*.json"))
+    return {int(path.stem.partition("-")[2]): json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
 def npy(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
@@ -120,9 +126,9 @@ class Shards:
     def __init__(self, folder: Path):
         self.folder = folder
         self.info = DatasetInfo.read(folder)
-        reports = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("shard-*.json"))}
-        self.paths = [path.with_suffix(".tar") for path, report in reports.items() if report["samples"]]
-        self.counts = np.array([report["samples"] for report in reports.values() if report["samples"]], np.int64)
+        counts = {number: report["samples"] for number, report in shard_reports(folder).items() if report["samples"]}
+        self.paths = [folder / SHARD.format(number) for number in counts]
+        self.counts = np.array(list(counts.values()), np.int64)
         if not self.paths:
             raise ValueError(f"{folder} has no samples. Look at its report.json for why `prepare` dropped them all.")
         self._open = lru_cache(32)(_OpenShard)

@@ -1,4 +1,4 @@
-"""One forward pass of training: from a batch to Eq. 7. The UNet and the branches are called as the sampler calls them."""
+"""From a batch to Eq. 7. The UNet and the branches are called as the sampler calls them."""
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,6 @@ def batch_loss(base: Base, trainee: nn.Module, batch: Batch, face_weight: float,
 def conditioning(base: Base, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
     """`p_text` [B, 77, D] and the UNet's vector conditioning [B, A]; the empty prompt's where the text was dropped."""
     texts = [base.text(caption) for caption in batch.captions]
-    context = torch.cat([text.context for text in texts]).to(device).float()
-    pooled = torch.cat([text.pooled for text in texts]).to(device).float()
+    context = torch.cat([text.context.float() for text in texts]).to(device)
+    pooled = torch.cat([text.pooled.float() for text in texts]).to(device)
     return context, base.vector(pooled, batch.sizes)
