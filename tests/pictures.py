@@ -53,7 +53,7 @@ def sample(positive, negative, model=None, cfg=7.5, steps=2, size=(LATENT, LATEN
     noise = comfy.sample.prepare_noise(latent, seed)
     sampler, scheduler = options.pop("sampler", "euler"), options.pop("scheduler", "normal")
     return comfy.sample.sample(
-        model, noise, steps, cfg, sampler, scheduler, positive, negative, latent, disable_pbar=True, **options
+        model, noise, steps, cfg, sampler, scheduler, positive, negative, latent, disable_pbar=True, seed=seed, **options
     )
 
 

@@ -1,0 +1,163 @@
+"""With what users already have: samplers, schedulers, other patches, masks, areas, inpainting, other model types."""
+
+from dataclasses import replace
+
+import comfy.samplers
+import pytest
+import torch
+from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, RescaleCFG
+from comfy_extras.nodes_pag import PerturbedAttentionGuidance
+from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
+from realisid_pack.realisid_core.apply import apply_branch
+from realisid_pack.realisid_core.geometry import FaceBox
+from realisid_pack.realisid_core.guidance import IdentityGuidance
+from realisid_pack.realisid_core.rows import Identity, with_identity
+
+import nodes as host_nodes
+
+LEFT = FaceBox(0.06, 0.3, 0.36, 0.36)
+RIGHT = FaceBox(0.56, 0.25, 0.38, 0.38)
+
+
+def applied(positive, negative, *persons):
+    realisid = miniature().realisid
+    return apply_branch("local", *apply_branch("global", positive, negative, realisid, persons), realisid, persons)
+
+
+@pytest.fixture(scope="module")
+def conds():
+    return applied(prompt("a person wearing a red sweater"), prompt(""), person(1, LEFT), person(2, RIGHT))
+
+
+def guided(λ_i=5.0, **options):
+    return IdentityGuidance(λ_i, **options).patch(options.pop("model", miniature().model))
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_sde", "uni_pc", "lcm"])
+def test_any_sampler_runs(conds, sampler):
+    assert torch.isfinite(sample(*conds, guided(), sampler=sampler, steps=3)).all()
+
+
+@pytest.mark.parametrize("scheduler", comfy.samplers.SCHEDULER_NAMES)
+def test_any_scheduler_runs(conds, scheduler):
+    assert torch.isfinite(sample(*conds, guided(), scheduler=scheduler, steps=3)).all()
+
+
+@pytest.mark.parametrize("kind", ["eps", "v_prediction", "lcm", "x0"])
+def test_equation_8_holds_whatever_the_model_predicts(conds, kind):
+    (model,) = ModelSamplingDiscrete().patch(miniature().model, kind, False)
+    positive, negative = conds
+    sigmas = torch.tensor([3.0, 0.0])
+
+    def alone(conditioning, identity):
+        conditioning = [[tokens, with_identity(options, identity)] for tokens, options in conditioning]
+        return sample(conditioning, negative, model, 1.0, sigmas=sigmas)
+
+    ε_ti, ε_t, ε_none = (
+        alone(positive, Identity.GIVEN),
+        alone(positive, Identity.NULL),
+        alone(negative, Identity.NULL),
+    )
+    ours = sample(*conds, IdentityGuidance(5.0).patch(model), 7.5, sigmas=sigmas)
+    assert close(ours, ε_none + 7.5 * (ε_t - ε_none) + 5.0 * (ε_ti - ε_t), 3e-4)
+
+
+def test_rescale_cfg_works_on_the_identified_prediction(conds):
+    (rescaled,) = RescaleCFG().patch(guided(), 0.7)
+    assert not close(sample(*conds, rescaled), sample(*conds, guided()), 1e-3)
+
+
+def test_perturbed_attention_guidance_works_beside(conds):
+    (perturbed,) = PerturbedAttentionGuidance.execute(guided(), 3.0).result
+    assert not close(sample(*conds, perturbed), sample(*conds, guided()), 1e-3)
+
+
+def test_a_lora_on_the_model_is_kept(conds):
+    key = "diffusion_model.middle_block.1.proj_in.weight"
+    patched = guided().clone()
+    weight = dict(patched.model.named_parameters())[key]
+    patched.add_patches({key: ("diff", (torch.randn_like(weight),))})
+    assert not close(sample(*conds, patched), sample(*conds, guided()), 1e-3)
+    assert close(sample(*conds, guided()), sample(*conds, guided()), 0)
+
+
+def regional(text, mask):
+    (conditioning,) = host_nodes.ConditioningSetMask().append(prompt(text), mask, "default", 1.0)
+    return conditioning
+
+
+def halves():
+    left = torch.zeros(1, *FRAME)
+    left[..., : FRAME[0] // 2] = 1
+    return left, 1 - left
+
+
+def test_a_regional_prompt_for_each_person_shares_one_run_of_the_branches(conds, monkeypatch):
+    """The prompts differ, the branches do not depend on them: one identity row and one null row are computed."""
+    left, right = halves()
+    positive = regional("a person wearing a red sweater", left) + regional("a person wearing a black suit", right)
+    both = applied(positive, prompt(""), person(1, LEFT), person(2, RIGHT))
+    network = miniature().realisid.global_.control_model
+    rows, forward = [], network.forward
+    monkeypatch.setattr(network, "forward", lambda *a, **k: (rows.append(len(k["x"])), forward(*a, **k))[1])
+    picture = sample(*both, guided(), steps=1, sigmas=torch.tensor([3.0, 0.0]))
+    assert rows == [4]  # two persons with and without identity
+    assert not close(picture, sample(*conds, guided(), steps=1, sigmas=torch.tensor([3.0, 0.0])), 1e-3)
+
+
+def test_a_person_in_an_area_is_where_the_frame_has_them():
+    """A conditioning cut to the right half sees the box there, as a picture of that half alone would."""
+    width, height = FRAME
+    area = (0, LATENT // 2, LATENT, LATENT // 2)
+    sizes = {"width": width, "height": height}  # SDXL's size conditioning, which would tell the two apart
+    prompted = [[tokens, {**options, **sizes}] for tokens, options in prompt("a person")]
+    (there,) = host_nodes.ConditioningSetArea().append(prompted, width // 2, height, width // 2, 0, 1.0)
+    someone = person(1, RIGHT)
+    alone = replace(someone, box=RIGHT.seen_from(area, LATENT, LATENT), frame=(width // 2, height))
+
+    model = miniature().model
+    noise = torch.randn(1, 12, LATENT, LATENT)
+
+    def run(positive, who, noise):
+        conds = apply_branch("global", positive, prompt(""), miniature().realisid, [who])
+        sampler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor([3.0, 0.0])
+        latent = torch.zeros_like(noise)
+        return comfy.samplers.sample(model, noise, *conds, 1.0, model.load_device, sampler, sigmas, latent_image=latent)
+
+    right_half = run(there, someone, noise)[..., LATENT // 2 :]
+    assert close(right_half, run(prompted, alone, noise[..., LATENT // 2 :]))
+
+
+def test_inpainting_leaves_what_is_outside_the_mask(conds):
+    latent = torch.randn(1, 12, LATENT, LATENT)
+    mask = torch.zeros(1, 1, LATENT, LATENT)
+    mask[..., 8:20, 8:20] = 1
+    picture = sample(*conds, guided(), latent=latent, noise_mask=mask, steps=3)
+    assert close(picture * (1 - mask), latent * (1 - mask))
+    assert not close(picture * mask, latent * mask, 1e-2)
+
+
+def test_image_to_image_starts_from_the_picture(conds):
+    latent = torch.randn(1, 12, LATENT, LATENT)
+    weak, strong = (sample(*conds, guided(), latent=latent, denoise=d, steps=4) for d in (0.2, 1.0))
+    assert (weak - latent).abs().mean() < (strong - latent).abs().mean()
+
+
+def test_a_timestep_range_ends_the_branch_where_it_ends_the_prompt():
+    """A prompt for the second half of the steps: before it, nothing of ours runs."""
+    (late,) = host_nodes.ConditioningSetTimestepRange().set_range(prompt("a person"), 0.5, 1.0)
+    (early,) = host_nodes.ConditioningSetTimestepRange().set_range(prompt("a person"), 0.0, 0.5)
+    positive, negative = applied(late, prompt(""), person(1, LEFT))
+    assert torch.isfinite(sample(early + positive, negative, guided(), steps=4)).all()
+
+
+def test_a_model_that_is_not_sdxl_is_refused_by_its_type(conds, monkeypatch):
+    import comfy.model_base
+
+    class SD15(comfy.model_base.BaseModel):
+        pass
+
+    model = miniature().model
+    monkeypatch.setattr(model.model, "__class__", SD15)
+    with pytest.raises(ValueError, match="needs SDXL or a fine-tune of it, but the model is of type SD15"):
+        sample(*conds, model)
