@@ -45,7 +45,7 @@ def test_odd_and_larger_sizes_differ_by_a_trifle_in_line_width(size):
     large, drawn = (pose_expression_image_xy(points(), edge, outline=True) for edge in (1024, size))
     difference = np.abs(shrunk(drawn, 200) - shrunk(large, 200))
     assert difference.mean() < 0.004
-    assert drawn.mean() == pytest.approx(large.mean(), rel=0.08)
+    assert drawn.mean().item() == pytest.approx(large.mean().item(), rel=0.08)
 
 
 def test_lines_lie_on_the_landmarks():
