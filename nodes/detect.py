@@ -66,10 +66,12 @@ class DetectFaces(io.ComfyNode):
                 ),
             ],
             outputs=[
-                FacesType.Output(display_name="faces", tooltip="The pictures with their faces, for parsing and landmarks."),
+                FacesType.Output(
+                    display_name="faces", tooltip="The pictures with their faces, for parsing and landmarks."
+                ),
                 BoundingBox.Output("found", "bboxes", tooltip="The boxes as found, in pixels, in ComfyUI's own form."),
                 io.String.Output(
-                    "details",
+                    display_name="details",
                     tooltip="JSON: image size; per picture each face's square box in pixels and as fractions of the "
                     "picture, its confidence and five points.",
                 ),

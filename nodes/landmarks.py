@@ -45,10 +45,14 @@ class FaceLandmarks(io.ComfyNode):
             outputs=[
                 FaceLandmarksType.Output(display_name="landmarks", tooltip="The landmarks, in ComfyUI's own form."),
                 io.Image.Output(display_name="pose_expression", tooltip="One pose-expression image a face."),
-                io.Float.Output(display_name="yaw", tooltip="First face, degrees: above 0 it is turned to the picture's right."),
+                io.Float.Output(
+                    display_name="yaw", tooltip="First face, degrees: above 0 it is turned to the picture's right."
+                ),
                 io.Float.Output(display_name="pitch", tooltip="First face, degrees: above 0 it looks up."),
                 io.Float.Output(display_name="roll", tooltip="First face, degrees: above 0 it is tilted clockwise."),
-                io.String.Output(display_name="details", tooltip="JSON: per face the head pose and the blendshapes above 0.1."),
+                io.String.Output(
+                    display_name="details", tooltip="JSON: per face the head pose and the blendshapes above 0.1."
+                ),
             ],
         )
 
