@@ -1,7 +1,7 @@
-"""MediaPipe's canonical face: 468 vertices in centimetres (x right, y up, z towards the viewer), texture coordinates, triangles.
+"""MediaPipe's canonical face: 468 vertices in centimetres (x right, y up, z to the viewer), texture coordinates.
 
-`canonical_face.npz` beside this file was written by `python -m realisid_core.miniature.world.canonical_face TASK`, which
-reads it out of MediaPipe's own `face_landmarker.task` (Apache-2.0); nothing here needs MediaPipe to run.
+`canonical_face.npz` beside this file was written by `python -m realisid_core.miniature.world.canonical_face TASK`,
+which reads it out of MediaPipe's own `face_landmarker.task` (Apache-2.0); nothing here needs MediaPipe to run.
 """
 
 import sys
@@ -15,13 +15,49 @@ import numpy as np
 
 FILE = Path(__file__).with_name("canonical_face.npz")
 
-# Each ring runs round its hole: upper edge from the outer corner to the inner one, lower edge back (the right eye is the viewer's left).
+# Each ring runs round its hole: the upper edge first, from the outer corner; the right eye is the viewer's left.
 RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 LEFT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
-OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-        152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
+OVAL = (
+    10,
+    338,
+    297,
+    332,
+    284,
+    251,
+    389,
+    356,
+    454,
+    323,
+    361,
+    288,
+    397,
+    365,
+    379,
+    378,
+    400,
+    377,
+    152,
+    148,
+    176,
+    149,
+    150,
+    136,
+    172,
+    58,
+    132,
+    93,
+    234,
+    127,
+    162,
+    21,
+    54,
+    103,
+    67,
+    109,
+)
 
 
 class CanonicalFace(NamedTuple):

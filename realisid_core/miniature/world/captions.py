@@ -20,7 +20,8 @@ def caption(scene: Scene) -> str:
 
 
 def _words() -> tuple[str, ...]:
-    phrases = (*COUNTS, *PLACES.values(), *PLAIN, *SHIRT_COLOURS, *SHIRTS, *STYLES[1:], "wearing a and with style background ,")
+    frame = "wearing a and with style background ,"
+    phrases = (*COUNTS, *PLACES.values(), *PLAIN, *SHIRT_COLOURS, *SHIRTS, *STYLES[1:], frame)
     return tuple(sorted({word for phrase in phrases for word in split(phrase)}))
 
 

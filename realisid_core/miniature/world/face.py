@@ -1,4 +1,4 @@
-"""The face proper: the canonical mesh bent into an identity and an expression, with eyeballs and the inside of the mouth."""
+"""The face proper: the canonical mesh bent into an identity and an expression, eyes and the inside of the mouth."""
 
 from functools import cache
 from typing import NamedTuple
@@ -13,10 +13,18 @@ from .pose import Pose
 LIDS = {"right": (246, 161, 160, 159, 158, 157, 173), "left": (466, 388, 387, 386, 385, 384, 398)}
 LOWER_LIDS = {"right": (7, 163, 144, 145, 153, 154, 155), "left": (249, 390, 373, 374, 380, 381, 382)}
 CREASES = {"right": (247, 30, 29, 27, 28, 56, 190), "left": (467, 260, 259, 257, 258, 286, 414)}
-UPPER_LIP = ((191, 80, 81, 82, 13, 312, 311, 310, 415), (183, 42, 41, 38, 12, 268, 271, 272, 407),
-             (184, 74, 73, 72, 11, 302, 303, 304, 408), (185, 40, 39, 37, 0, 267, 269, 270, 409))  # fmt: skip
-LOWER_LIP = ((95, 88, 178, 87, 14, 317, 402, 318, 324), (96, 89, 179, 86, 15, 316, 403, 319, 325),
-             (77, 90, 180, 85, 16, 315, 404, 320, 307), (146, 91, 181, 84, 17, 314, 405, 321, 375))  # fmt: skip
+UPPER_LIP = (
+    (191, 80, 81, 82, 13, 312, 311, 310, 415),
+    (183, 42, 41, 38, 12, 268, 271, 272, 407),
+    (184, 74, 73, 72, 11, 302, 303, 304, 408),
+    (185, 40, 39, 37, 0, 267, 269, 270, 409),
+)
+LOWER_LIP = (
+    (95, 88, 178, 87, 14, 317, 402, 318, 324),
+    (96, 89, 179, 86, 15, 316, 403, 319, 325),
+    (77, 90, 180, 85, 16, 315, 404, 320, 307),
+    (146, 91, 181, 84, 17, 314, 405, 321, 375),
+)
 LIP_CORNERS = (61, 76, 62, 78, 291, 306, 292, 308)
 EYEBALL = 1.9  # cm, larger than life: the iris must still show in small faces
 IRIS = 0.72  # cm
@@ -30,7 +38,9 @@ class Face(NamedTuple):
     iris: np.ndarray  # [10, 3] MediaPipe's points 468..477
 
 
-def _near(points: np.ndarray, centre: tuple[float, float, float], spread: float | tuple[float, float, float]) -> np.ndarray:
+def _near(
+    points: np.ndarray, centre: tuple[float, float, float], spread: float | tuple[float, float, float]
+) -> np.ndarray:
     return np.exp(-0.5 * (((points - np.array(centre)) / np.array(spread)) ** 2).sum(1))
 
 
@@ -127,7 +137,7 @@ def shape_face(who: Identity, pose: Pose) -> Face:
     """The face in the head's axes: deformed, not yet turned."""
     still = _identity(_neutral(), who)
     moved = _expression(still, pose)
-    eyes = np.stack([still[list(ring)].mean(0) + (0, 0.04, 0.25) for ring in (RIGHT_EYE, LEFT_EYE)])
+    eyes = np.stack([still[list(ring)].mean(0) + np.array((0, 0.04, 0.25)) for ring in (RIGHT_EYE, LEFT_EYE)])
     turn = np.array(((0, 0, 0), (1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0)), float) * IRIS
     iris = (eyes[:, None] + turn[None] - (0, 0, 0.1)).reshape(10, 3)
     return Face(moved, eyes, iris)

@@ -59,16 +59,61 @@ def ears(who: Identity, patches: Patches) -> list[Mesh]:
     return meshes
 
 
-# Where the hair ends: height in cm over |azimuth| in degrees from the front, and how thick it is at the crown.
+# Where the hair ends: |azimuth| in degrees from the front, height in cm; and how thick it is at the crown.
 HEMS = {
-    "buzz": (((0, 9.2), (35, 8.9), (52, 6.5), (72, 4.2), (80, 0.8), (90, 0.9), (100, 4.2), (120, 1.0), (140, -3.5), (180, -4.5)), 0.45),
-    "short": (((0, 8.8), (30, 8.3), (50, 6.2), (70, 4.0), (78, -0.3), (90, -0.2), (98, 3.8), (120, 0.5), (140, -4.5), (180, -5.5)), 1.6),
-    "spiky": (((0, 9.0), (35, 8.6), (52, 6.3), (70, 4.0), (80, 1.0), (90, 1.0), (98, 4.0), (120, 1.0), (140, -3.0), (180, -4.0)), 1.7),
+    "buzz": (
+        (
+            (0, 9.2),
+            (35, 8.9),
+            (52, 6.5),
+            (72, 4.2),
+            (80, 0.8),
+            (90, 0.9),
+            (100, 4.2),
+            (120, 1.0),
+            (140, -3.5),
+            (180, -4.5),
+        ),
+        0.45,
+    ),
+    "short": (
+        (
+            (0, 8.8),
+            (30, 8.3),
+            (50, 6.2),
+            (70, 4.0),
+            (78, -0.3),
+            (90, -0.2),
+            (98, 3.8),
+            (120, 0.5),
+            (140, -4.5),
+            (180, -5.5),
+        ),
+        1.6,
+    ),
+    "spiky": (
+        (
+            (0, 9.0),
+            (35, 8.6),
+            (52, 6.3),
+            (70, 4.0),
+            (80, 1.0),
+            (90, 1.0),
+            (98, 4.0),
+            (120, 1.0),
+            (140, -3.0),
+            (180, -4.0),
+        ),
+        1.7,
+    ),
     "bob": (((0, 5.6), (40, 5.4), (52, 3.5), (60, -5.0), (75, -7.0), (120, -8.0), (180, -8.5)), 1.8),
     "long": (((0, 9.4), (14, 9.0), (40, 7.2), (54, 3.5), (64, -9.0), (76, -19.0), (120, -23.0), (180, -24.0)), 1.5),
-    "bun": (((0, 8.9), (35, 8.4), (55, 6.0), (75, 3.6), (84, 1.5), (98, 4.0), (125, 0.0), (150, -3.5), (180, -4.0)), 0.8),
+    "bun": (
+        ((0, 8.9), (35, 8.4), (55, 6.0), (75, 3.6), (84, 1.5), (98, 4.0), (125, 0.0), (150, -3.5), (180, -4.0)),
+        0.8,
+    ),
     "curly": (((0, 7.6), (40, 7.0), (55, 5.0), (66, 1.0), (80, -2.5), (120, -4.5), (180, -5.5)), 3.4),
-}  # fmt: skip
+}
 
 
 def hair(who: Identity, patches: Patches) -> list[Mesh]:
@@ -80,7 +125,9 @@ def hair(who: Identity, patches: Patches) -> list[Mesh]:
     radii = _radii(who)
     azimuth = np.linspace(-180, 180, columns + 1)
     parting = azimuth + (16 if who.hair_style in ("short", "long") else 0)
-    hem = np.interp(np.abs(np.where(np.abs(azimuth) < 45, parting, azimuth)), *np.array(stops).T) * (1 + 0.06 * who.head_length)
+    hem = np.interp(np.abs(np.where(np.abs(azimuth) < 45, parting, azimuth)), *np.array(stops).T) * (
+        1 + 0.06 * who.head_length
+    )
     height = (hem - CENTRE[1]) / radii[1]
     above = np.arccos(np.clip(height, -1, 1)).clip(None, np.pi / 2)
     length = above + np.maximum(-height, 0)
@@ -89,11 +136,15 @@ def hair(who: Identity, patches: Patches) -> list[Mesh]:
     polar = np.minimum(s, np.pi / 2)
     drop = np.maximum(s - np.pi / 2, 0)
     phi = np.radians(azimuth)[None]
-    thick = thickness * (0.35 + 0.65 * np.sin(np.clip(t * 1.05 + 0.35, 0, 1) * np.pi) ** 0.7) + 0.2 - 0.3 * thickness * t**4
+    thick = (
+        thickness * (0.35 + 0.65 * np.sin(np.clip(t * 1.05 + 0.35, 0, 1) * np.pi) ** 0.7) + 0.2 - 0.3 * thickness * t**4
+    )
     if who.hair_style in ("bob", "long"):
         thick = thickness * (0.75 + 0.25 * np.sin(t * np.pi)) + 0.1 + drop * (0.6 if who.hair_style == "bob" else 0.25)
     if who.hair_style == "curly":
-        thick = thickness * (0.9 + 0.18 * np.sin(phi * 9) * np.sin(s * 11) + 0.1 * np.sin(phi * 17 + 2) * np.cos(s * 19))
+        thick = thickness * (
+            0.9 + 0.18 * np.sin(phi * 9) * np.sin(s * 11) + 0.1 * np.sin(phi * 17 + 2) * np.cos(s * 19)
+        )
         thick = thick * np.sin(np.clip(t * 0.75 + 0.3, 0, 1) * np.pi) ** 0.5
     if who.hair_style == "spiky":
         spike = np.maximum(np.cos(phi * 11) * np.cos(s * 9), 0) * np.sin(np.clip(t, 0, 1) * np.pi)
@@ -107,10 +158,12 @@ def hair(who: Identity, patches: Patches) -> list[Mesh]:
     y = np.cos(polar) - drop
     temples = 1 - 0.07 * t**3 * np.clip(1 - np.abs(np.abs(azimuth) - 52) / 26, 0, 1) * (who.hair_style != "curly")
     x, z = x * temples, z * temples
-    points = CENTRE + np.stack((x, y, z), -1) * np.stack((r[..., 0], np.where(drop > 0, radii[1], r[..., 1]), r[..., 2]), -1)
+    points = CENTRE + np.stack((x, y, z), -1) * np.stack(
+        (r[..., 0], np.where(drop > 0, radii[1], r[..., 1]), r[..., 2]), -1
+    )
     meshes = [grid(points, patches["hair"], face=True, bias=1.3, gloss=0.25, two_sided=True)]
     if who.hair_style == "bun":
-        top = CENTRE + (0, radii[1] + 2.0, -2.5)
+        top = CENTRE + np.array((0, radii[1] + 2.0, -2.5))
         meshes.append(ellipsoid(top, (4.2, 3.6, 4.2), patches["hair"], 10, 16, face=True, gloss=0.25))
     return meshes
 
@@ -133,10 +186,11 @@ def glasses(face: np.ndarray, who: Identity, patches: Patches) -> list[Mesh]:
             z = bridge_z - 0.05 * np.abs(middle[0] + x) ** 1.6
             rows.append(np.stack((middle[0] + x, middle[1] - 0.1 + y, z), -1))
         meshes.append(grid(np.stack(rows), patches["frame"], face=True, bias=1.5, two_sided=True, gloss=0.2))
-        hinge = np.array((middle[0] + side * (wide + thick * 0.5), middle[1] + 0.5, bridge_z - 0.05 * (abs(middle[0]) + wide) ** 1.6))
+        hinge = np.array((middle[0] + side * (wide + thick * 0.5), middle[1] + 0.5, 0))
+        hinge[2] = bridge_z - 0.05 * (abs(middle[0]) + wide) ** 1.6
         behind = np.array((side * (_radii(who)[0] + 0.4), 2.8, -4.5))
-        arm = np.stack((hinge, (hinge + behind) / 2 + (side * 0.5, 0.15, 0), behind))
-        bars = np.stack((arm + (0, 0.25, 0), arm - (0, 0.25, 0)))
+        bow = (hinge + behind) / 2 + np.array((side * 0.5, 0.15, 0))
+        bars = np.stack([np.stack((hinge, bow, behind)) + np.array((0, half, 0)) for half in (0.25, -0.25)])
         meshes.append(grid(bars, patches["frame"], face=True, bias=0.9, two_sided=True))
     left, right = (face[list(ring)].mean(0) for ring in (RIGHT_EYE, LEFT_EYE))
     x = np.linspace(left[0] + wide, right[0] - wide, 5)

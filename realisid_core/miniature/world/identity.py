@@ -74,7 +74,8 @@ CATEGORIES = {
     "glasses": GLASSES,
 }
 NUMBERS = tuple(field.name for field in fields(Identity) if field.type is float)
-MOLE_PLACES = ((0.30, 0.60), (0.70, 0.60), (0.36, 0.76), (0.66, 0.77), (0.40, 0.20), (0.61, 0.19))  # in the face's texture
+# On the face's texture.
+MOLE_PLACES = ((0.30, 0.60), (0.70, 0.60), (0.36, 0.76), (0.66, 0.77), (0.40, 0.20), (0.61, 0.19))
 
 
 def sample_identity(seed: int) -> Identity:

@@ -5,13 +5,15 @@ from functools import cache
 
 import numpy as np
 
+Patch = tuple[float, float, float, float]  # u0, v0, u1, v1 in the atlas
+
 
 @dataclass(frozen=True)
 class Mesh:
     """`vertices` [V, 3] cm, `uv` [V, 2] in 0..1 of the atlas, `triangles` [T, 3] counter-clockwise from outside.
 
-    `face`: belongs to what a face parser keeps. `bias`: cm added to the depth when sorting. `gloss`: strength of the highlight.
-    `two_sided`: seen from behind as well.
+    `face`: belongs to what a face parser keeps. `bias`: cm added to the depth when sorting. `gloss`: strength of the
+    highlight. `two_sided`: seen from behind as well.
     """
 
     vertices: np.ndarray
@@ -46,7 +48,7 @@ def grid_triangles(rows: int, columns: int, closed: bool = False) -> np.ndarray:
     return np.concatenate((quads[:, (0, 1, 2)], quads[:, (0, 2, 3)])).astype(np.int32)
 
 
-def grid(points: np.ndarray, patch: tuple[float, float, float, float], closed: bool = False, **options) -> Mesh:
+def grid(points: np.ndarray, patch: Patch, closed: bool = False, **options) -> Mesh:
     """Mesh of `points` [rows, columns, 3], its texture `patch` (u0, v0, u1, v1) stretched over it."""
     rows, columns = points.shape[:2]
     u0, v0, u1, v1 = patch
@@ -55,7 +57,7 @@ def grid(points: np.ndarray, patch: tuple[float, float, float, float], closed: b
     return Mesh(points.reshape(-1, 3), uv, grid_triangles(rows, columns, closed), **options)
 
 
-def tube(centres: np.ndarray, radii: np.ndarray, patch: tuple[float, float, float, float], sides: int = 12, **options) -> Mesh:
+def tube(centres: np.ndarray, radii: np.ndarray, patch: Patch, sides: int = 12, **options) -> Mesh:
     """A tube along `centres` [n, 3], `radii` [n, 2] across x and z; the seam is behind."""
     angle = np.linspace(-np.pi, np.pi, sides + 1)
     round_ = np.stack((np.sin(angle), np.zeros_like(angle), np.cos(angle)), -1)
@@ -63,7 +65,8 @@ def tube(centres: np.ndarray, radii: np.ndarray, patch: tuple[float, float, floa
     return grid(points, patch, **options)
 
 
-def ellipsoid(centre, radii, patch: tuple[float, float, float, float], rows: int = 9, columns: int = 14, **options) -> Mesh:
-    polar, angle = np.meshgrid(np.linspace(0.02, np.pi - 0.02, rows), np.linspace(-np.pi, np.pi, columns), indexing="ij")
-    unit = np.stack((np.sin(polar) * np.sin(angle), np.cos(polar), np.sin(polar) * np.cos(angle)), -1)
-    return grid(np.asarray(centre) + unit * np.asarray(radii), patch, **options)
+def ellipsoid(centre, radii, patch: Patch, rows: int = 9, columns: int = 14, **options) -> Mesh:
+    polar = np.linspace(0.02, np.pi - 0.02, rows)[:, None]
+    angle = np.linspace(-np.pi, np.pi, columns)[None]
+    x, y, z = np.sin(polar) * np.sin(angle), np.cos(polar) + 0 * angle, np.sin(polar) * np.cos(angle)
+    return grid(np.asarray(centre) + np.stack((x, y, z), -1) * np.asarray(radii), patch, **options)

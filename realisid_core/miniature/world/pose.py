@@ -20,7 +20,7 @@ class Pose:
     brows: float = 0.0
 
     def rotation(self) -> np.ndarray:
-        """[3, 3]: from the head's axes (x right, y up, z towards the viewer) to the viewer's: pitch, then yaw, then roll."""
+        """[3, 3] from the head's axes (x right, y up, z towards the viewer) to the viewer's: pitch, yaw, then roll."""
         yaw, pitch, roll = np.radians((self.yaw, self.pitch, self.roll))
         c, s = np.cos, np.sin
         nod = np.array(((1, 0, 0), (0, c(pitch), s(pitch)), (0, -s(pitch), c(pitch))))

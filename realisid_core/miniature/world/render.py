@@ -1,4 +1,4 @@
-"""Scenes to pictures: triangles in painter's order, texture and light per pixel, twice the resolution, averaged down."""
+"""Scenes to pictures: triangles in painter's order, texture and light per pixel, drawn at twice the resolution."""
 
 from dataclasses import dataclass, replace
 
@@ -17,8 +17,9 @@ from .texture import PATCHES, paint
 PIVOT = np.array((0.0, -5.0, -4.0))  # where the head turns on the neck
 CAMERA = 95.0  # cm from the head's centre
 OVERSAMPLING = 2
+VIEWER = np.array((0.0, 0.0, 1.0))
 LIGHT = np.array((-0.42, 0.52, 0.74)) / np.linalg.norm((-0.42, 0.52, 0.74))
-HALF = (LIGHT + (0, 0, 1)) / np.linalg.norm(LIGHT + (0, 0, 1))
+HALF = (LIGHT + VIEWER) / np.linalg.norm(LIGHT + VIEWER)
 SHADE = 180.0  # the light value that leaves a texture as it is, in the 8-bit light map
 
 
@@ -53,7 +54,7 @@ def _light(normal: np.ndarray, gloss: np.ndarray) -> np.ndarray:
     return 0.46 + 0.58 * key + 0.07 * sky + gloss * shine
 
 
-def _people_meshes(person: Person) -> tuple[list[Mesh], np.ndarray]:
+def _meshes(person: Person) -> tuple[list[Mesh], np.ndarray]:
     """Everything of one person in the viewer's axes, and the 478 landmarks [478, 3]."""
     who, pose = person.identity, person.pose
     face = shape_face(who, pose)
@@ -72,7 +73,7 @@ def _people_meshes(person: Person) -> tuple[list[Mesh], np.ndarray]:
 
 def project_person(person: Person, size: int) -> Projected:
     """Scaled and placed so that the square round the landmarks is the person's box, exactly."""
-    meshes, points = _people_meshes(person)
+    meshes, points = _meshes(person)
     flat = _project(points)
     low, high = flat[:468].min(0), flat[:468].max(0)
     x, y, side = (value * size for value in person.box)
@@ -168,7 +169,7 @@ def render(scene: Scene, size: int = 256) -> Rendered:
 
 def _shade(ids: np.ndarray, planes: np.ndarray, atlas: np.ndarray) -> np.ndarray:
     height, width = ids.shape
-    own = planes.reshape(-1, 9)[ids.ravel()].reshape(height, width, 9)
+    own = planes.reshape(-1, 9).take(ids, axis=0)
     x = np.arange(width, dtype=np.float32)[None]
     y = np.arange(height, dtype=np.float32)[:, None]
     u, v, light = (own[..., i] * x + own[..., i + 1] * y + own[..., i + 2] for i in (0, 3, 6))

@@ -9,16 +9,17 @@ from .identity import Identity, sample_identity
 from .pose import Pose, sample_pose
 from .texture import SHIRT_COLOURS, SHIRTS
 
+Box = tuple[float, float, float]  # x, y, side
 STYLES = ("photo", "watercolor", "anime")
 
 
 @dataclass(frozen=True)
 class Person:
-    """`box` (x, y, side) normalised to the picture: the square round the projected 468 landmarks by their longer edge."""
+    """`box` (x, y, side), normalised: the square round the projected 468 landmarks by their longer edge."""
 
     identity: Identity
     pose: Pose
-    box: tuple[float, float, float]
+    box: Box
     shirt: tuple[str, str]  # colour, kind
 
 
@@ -30,11 +31,15 @@ class Scene:
     seed: int = 0  # moves the background's details about
 
 
-def sample_box(rng: np.random.Generator, side: float, left: float = 0.0, right: float = 1.0) -> tuple[float, float, float]:
-    """A place for a face of this side between `left` and `right`, hair included, with room for shoulders below."""
+def sample_box(rng: np.random.Generator, side: float) -> Box:
+    """A place for a face of this side, hair included, with room for shoulders below."""
     edge = 0.16 * side
-    x = rng.uniform(left + edge, max(left + edge, right - edge - side))
-    return round(float(x), 4), round(float(rng.uniform(*_heights(side))), 4), round(float(side), 4)
+    x = rng.uniform(edge, max(edge, 1 - edge - side))
+    return _box(x, rng.uniform(*_heights(side)), side)
+
+
+def _box(x: float, y: float, side: float) -> Box:
+    return round(float(x), 4), round(float(y), 4), round(float(side), 4)
 
 
 def _heights(side: float) -> tuple[float, float]:
@@ -77,7 +82,7 @@ def sample_scene(
     return Scene(tuple(placed), sample_background(rng), str(rng.choice(styles)), int(rng.integers(2**31)))
 
 
-def _apart(rng: np.random.Generator, sides: np.ndarray) -> list[tuple[float, float, float]]:
+def _apart(rng: np.random.Generator, sides: np.ndarray) -> list[Box]:
     """The free width is dealt out at random between people of 1.3 face widths each."""
     if len(sides) == 1:
         return [sample_box(rng, float(sides[0]))]
@@ -88,18 +93,18 @@ def _apart(rng: np.random.Generator, sides: np.ndarray) -> list[tuple[float, flo
     for side, gap in zip(sides, gaps, strict=False):
         x += gap + 0.15 * side
         y = max(row + rng.uniform(-0.25, 0.25) * side, 0.42 * side)
-        boxes.append((round(float(x), 4), round(float(y), 4), round(float(side), 4)))
+        boxes.append(_box(x, y, side))
         x += 1.15 * side
     return [boxes[index] for index in rng.permutation(len(boxes))]
 
 
-def _close(rng: np.random.Generator, sides: np.ndarray) -> list[tuple[float, float, float]]:
+def _close(rng: np.random.Generator, sides: np.ndarray) -> list[Box]:
     steps = sides * rng.uniform(0.7, 0.95, len(sides))
     start = rng.uniform(0, max(0.0, 1 - steps.sum()))
     y = 0.42 * sides.max() + rng.uniform(0, 0.2)
     boxes = []
     for side, step in zip(sides, steps, strict=True):
-        boxes.append((round(float(start), 4), round(float(y + rng.uniform(-0.2, 0.2) * side), 4), round(float(side), 4)))
+        boxes.append(_box(start, y + rng.uniform(-0.2, 0.2) * side, side))
         start += step
     return boxes
 
@@ -109,7 +114,7 @@ def vary(person: Person, rng: np.random.Generator) -> Person:
     return replace(person, pose=sample_pose(rng), shirt=sample_shirt(rng))
 
 
-def portrait(identity: Identity, pose: Pose | None = None, shirt: tuple[str, str] = ("white", "t-shirt"), side: float = 0.5) -> Scene:
-    """One person in the middle of a gray picture: a reference photo."""
-    box = (round(0.5 - side / 2, 4), round(0.56 - side / 2, 4), side)
-    return Scene((Person(identity, pose or Pose(), box, shirt),), ("plain", "gray"))
+def portrait(identity: Identity, pose: Pose | None = None, side: float = 0.5) -> Scene:
+    """One person in a white t-shirt in the middle of a gray picture: a reference photo."""
+    box = _box(0.5 - side / 2, 0.56 - side / 2, side)
+    return Scene((Person(identity, pose or Pose(), box, ("white", "t-shirt")),), ("plain", "gray"))

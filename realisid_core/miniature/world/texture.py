@@ -23,6 +23,9 @@ SHIRTS = ("t-shirt", "sweater", "suit", "hoodie")
 SKIN = np.array(((250, 222, 200), (240, 196, 162), (212, 158, 116), (164, 108, 74), (104, 68, 48)), float)
 BROWS = (((46, 53, 52, 65, 55), (70, 63, 105, 66, 107)), ((276, 283, 282, 295, 285), (300, 293, 334, 296, 336)))
 
+MOUSTACHE = ((0.36, 0.69), (0.40, 0.64), (0.46, 0.625), (0.5, 0.632), (0.54, 0.625), (0.60, 0.64), (0.64, 0.69),
+             (0.60, 0.675), (0.5, 0.655), (0.40, 0.675))  # fmt: skip
+
 _PATCHES = {
     "face": (0.0, 0.0, 0.5, 0.5),
     "hair": (0.0, 0.5, 0.5, 1.0),
@@ -91,10 +94,11 @@ def _masks(side: int) -> dict[str, Mask]:
     inner = _points((*INNER_LIPS[:11],), side)
     lower = [(ring[0], *ring[:7:-1]) for ring in (RIGHT_EYE, LEFT_EYE)]
     y, x = np.mgrid[:side, :side].astype(np.float32) / side
-    jaw = np.clip((y - 0.60 - 0.35 * (0.36 - np.minimum(np.abs(x - 0.5), 0.36)) * (np.abs(x - 0.5) > 0.12)) / 0.06, 0, 1)
-    jaw = np.maximum(jaw * np.clip((np.abs(x - 0.5) - 0.16) / 0.08 + (y - 0.72) / 0.05, 0, 1), _sideburns(x, y))
-    moustache = _polygon(np.round(np.array(((0.36, 0.69), (0.40, 0.64), (0.46, 0.625), (0.5, 0.632), (0.54, 0.625), (0.60, 0.64),
-                                            (0.64, 0.69), (0.60, 0.675), (0.5, 0.655), (0.40, 0.675))) * side * 16).astype(np.int32), side, 0.006)  # fmt: skip
+    out = np.abs(x - 0.5)
+    jaw = np.clip((y - 0.60 - 0.35 * (0.36 - np.minimum(out, 0.36)) * (out > 0.12)) / 0.06, 0, 1)
+    sideburns = np.clip((out - 0.40) / 0.03, 0, 1) * np.clip((y - 0.44) / 0.05, 0, 1)
+    jaw = np.maximum(jaw * np.clip((out - 0.16) / 0.08 + (y - 0.72) / 0.05, 0, 1), sideburns)
+    moustache = _polygon(np.round(np.array(MOUSTACHE) * side * 16).astype(np.int32), side, 0.006)
     goatee = np.maximum(moustache, np.clip(1.5 * _spot(0.5, 0.84, 0.07, 0.055, side), 0, 1))
     for side_u in (0.375, 0.625):
         goatee = np.maximum(goatee, np.clip(1.3 * _spot(side_u, 0.72, 0.02, 0.05, side), 0, 1))
@@ -129,10 +133,6 @@ def _cropped(mask: np.ndarray) -> Mask:
     rows, columns = (np.flatnonzero((mask > 0.004).any(axis)) for axis in (1, 0))
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return window, np.ascontiguousarray(mask[window])
-
-
-def _sideburns(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.clip((np.abs(x - 0.5) - 0.40) / 0.03, 0, 1) * np.clip((y - 0.44) / 0.05, 0, 1)
 
 
 def skin_colour(who: Identity) -> np.ndarray:
@@ -171,15 +171,17 @@ def _face(who: Identity, side: int) -> np.ndarray:
     if who.freckles:
         rng = np.random.Generator(np.random.PCG64(11))
         dots = np.zeros((side, side), np.uint8)
-        for u, v, r in zip(rng.normal(0, 0.12, 70), rng.normal(0.50, 0.04, 70), rng.uniform(0.003, 0.006, 70), strict=True):
+        across, down, radii = rng.normal(0, 0.12, 70), rng.normal(0.50, 0.04, 70), rng.uniform(0.003, 0.006, 70)
+        for u, v, r in zip(across, down, radii, strict=True):
             centre = (round((0.5 + u) * side * 16), round(v * side * 16))
             cv2.circle(dots, centre, max(8, round(r * side * 16)), 255, -1, cv2.LINE_AA, 4)
         _blend(image, skin * (0.66, 0.48, 0.40), _cropped(_softened(dots, 0)), 0.75 * who.freckles)
     lip = LIP_COLOURS[who.lip_colour]
     lip = skin * (0.84, 0.56, 0.56) + (14, 6, 8) if lip is None else np.array(lip, np.float32)
     if who.beard != "none":
-        tone = hair * 0.8 + skin * 0.1
-        _blend(image, tone if who.beard != "stubble" else skin * 0.45 + hair * 0.12, masks[who.beard], 0.5 if who.beard == "stubble" else 0.95)
+        light = who.beard == "stubble"
+        tone = skin * 0.45 + hair * 0.12 if light else hair * 0.8 + skin * 0.1
+        _blend(image, tone, masks[who.beard], 0.5 if light else 0.95)
     _blend(image, lip, masks["lips"], 0.92)
     _blend(image, np.minimum(lip * 1.25 + 24, 255), masks["lower lip"], 0.55)
     _blend(image, lip * 0.42, masks["seam"], 0.85)
@@ -221,17 +223,20 @@ def _mouth(side: int) -> np.ndarray:
     _blend(image, (40, 10, 16), np.clip((y - 0.2) * 3, 0, 1))
     _blend(image, (196, 92, 96), np.clip(1.6 - 2 * np.hypot((x - 0.5) / 0.2, (y - 0.66) / 0.2), 0, 1))
     edge = 0.29 - 0.3 * (x - 0.5) ** 2
-    _blend(image, (246, 242, 234), np.clip((edge - y) * side + 0.5, 0, 1) * np.clip((0.34 - np.abs(x - 0.5)) * side / 3, 0, 1))
+    row = np.clip((0.34 - np.abs(x - 0.5)) * side / 3, 0, 1)
+    _blend(image, (246, 242, 234), np.clip((edge - y) * side + 0.5, 0, 1) * row)
     return image
 
 
 @cache
 def _strands(side: int, curly: bool) -> np.ndarray:
     """Brightness of hair: strands from the crown (top) to the hem, and one band of light."""
-    fine = _noise(21, 60, 60, (side, side)) if curly else _noise(21, 5, 90, (side, side)) * 0.7 + _noise(22, 3, 34, (side, side)) * 0.5
+    size = (side, side)
+    fine = _noise(21, 60, 60, size) if curly else 0.7 * _noise(21, 5, 90, size) + 0.5 * _noise(22, 3, 34, size)
     v = np.linspace(0, 1, side, dtype=np.float32)[:, None]
-    band = np.exp(-((v - 0.36 - 0.02 * _noise(23, 1, 24, (side, side))) ** 2) / 0.008)
-    return 0.92 + 0.17 * fine + (0.10 if curly else 0.28) * band * (1 + 0.5 * fine) - 0.18 * np.clip((v - 0.8) / 0.2, 0, 1)
+    band = np.exp(-((v - 0.36 - 0.02 * _noise(23, 1, 24, size)) ** 2) / 0.008)
+    shine = (0.10 if curly else 0.28) * band * (1 + 0.5 * fine)
+    return 0.92 + 0.17 * fine + shine - 0.18 * np.clip((v - 0.8) / 0.2, 0, 1)
 
 
 def _ear(skin: np.ndarray, side: int) -> np.ndarray:
@@ -280,11 +285,15 @@ def _shirt(colour_name: str, style: str, height: int, width: int) -> np.ndarray:
         _blend(image, (238, 238, 232), band(across - 0.045, 0.008) * (y > 0.05) * (y < 0.34), 0.95)
         _blend(image, dark, band(np.maximum(across / 0.15, np.abs(y - 0.76) / 0.13) - 1, 0.08), 0.7)
     if style == "suit":
-        opening = np.clip((0.115 - across - 0.26 * y) * width + 0.5, 0, 1)
+        pale = colour.min() > 60
+        inside = 0.115 - across - 0.26 * y
+        opening = np.clip(inside * width + 0.5, 0, 1)
+        lapel = np.clip(1.4 - 2.0 * np.abs(y - 0.12) / 0.3, 0, 1)
         for edge, tone in ((0.055, dark), (0.048, colour * 0.85 + 8)):
-            _blend(image, tone, np.clip((0.115 + edge * np.clip(1.4 - 2.0 * np.abs(y - 0.12) / 0.3, 0, 1) - across - 0.26 * y) * width + 0.5, 0, 1))
+            _blend(image, tone, np.clip((inside + edge * lapel) * width + 0.5, 0, 1))
         _blend(image, (246, 246, 246) if colour.min() < 200 else (120, 150, 200), opening)
-        _blend(image, colour * 0.35 if colour.min() > 60 else (150, 30, 36), np.clip((0.02 + 0.012 * y - across) * width + 0.5, 0, 1) * (opening > 0.5))
+        tie = np.clip((0.02 + 0.012 * y - across) * width + 0.5, 0, 1)
+        _blend(image, colour * 0.35 if pale else (150, 30, 36), tie * (opening > 0.5))
         _blend(image, dark, band(across, 0.004) * (y > 0.44), 0.9)
         for row in (0.52, 0.64, 0.76):
             _blend(image, dark * 0.5, np.clip((0.010 - np.hypot(across - 0.012, (y - row) * 0.6)) * width + 0.5, 0, 1))
