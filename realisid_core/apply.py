@@ -7,7 +7,7 @@ from comfy.cldm.cldm import ControlNet as ControlNetworkModule
 from comfy.controlnet import ControlNet
 
 from .checkpoint import RealisIDModel
-from .control import BranchControl
+from .control import EXACT, BranchControl, Savings
 from .persons import Person
 from .rows import Identity, with_identity
 
@@ -23,6 +23,7 @@ def apply_branch(
     strength: float = 1.0,
     percent_range: tuple[float, float] = (0.0, 1.0),
     control_net: ControlNet | None = None,
+    savings: Savings = EXACT,
 ) -> tuple[Conditioning, Conditioning]:
     """Copies of `positive` and `negative` with a branch: the positive is given the identity, the negative the null one.
 
@@ -46,7 +47,7 @@ def apply_branch(
 
     def control_after(previous) -> BranchControl:
         if previous not in controls:
-            new = BranchControl(branch, control, persons, null_tokens, config)
+            new = BranchControl(branch, control, persons, null_tokens, config, savings)
             new.set_cond_hint(None, strength, percent_range)
             controls[previous] = new.set_previous_controlnet(previous)
         return controls[previous]

@@ -1,8 +1,8 @@
 """A branch, for all persons of a picture, as something that the host treats like any other ControlNet."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import product
 
 import comfy.model_base
 import comfy.model_management
@@ -14,6 +14,7 @@ from torch import Tensor
 from .branches import Injection, branch_vector, global_branch, local_branch
 from .checkpoint import RealisIDConfig
 from .geometry import FaceBox
+from .masked_attention import masked_cross_attention
 from .perception import pose_expression_image
 from .persons import Person
 from .resampling import location_mask, relocate
@@ -42,6 +43,26 @@ class Row:
         )
 
 
+@dataclass(frozen=True)
+class Savings:
+    """What a branch may save at the price of some quality.
+
+    Attributes:
+        reuse: compute the features at every `reuse`-th evaluation of the model and use them again in between.
+        one_pass: the global branch sees all persons in one pass, each face attending to its own ID tokens
+            (InstantFamily), instead of one pass a person.
+    """
+
+    reuse: int = 1
+    one_pass: bool = False
+
+
+EXACT = Savings()
+
+Item = tuple[int, tuple[int, ...]]
+"""What one pass of a network is for: a job, and the persons it shows."""
+
+
 class BranchControl(ControlBase):
     """One branch for all persons. Local injections are summed over persons, global ones averaged (paper, Fig. 2c).
 
@@ -55,7 +76,13 @@ class BranchControl(ControlBase):
     """
 
     def __init__(
-        self, branch: str, control: ControlNet, persons: Sequence[Person], null_tokens: Tensor, config: RealisIDConfig
+        self,
+        branch: str,
+        control: ControlNet,
+        persons: Sequence[Person],
+        null_tokens: Tensor,
+        config: RealisIDConfig,
+        savings: Savings = EXACT,
     ):
         super().__init__()
         self.branch = branch
@@ -63,13 +90,20 @@ class BranchControl(ControlBase):
         self.persons = [person for person in persons if self._strength_of(person) > 0]
         self.null_tokens = null_tokens
         self.config = config
+        self.savings = savings
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was kept for one run of the sampler."""
         self.model = None
         self.hints: dict[tuple, Tensor] = {}
+        self.evaluation, self.sigma = 0, None
+        self.kept: dict[tuple, tuple[int, Injection]] = {}
 
     # What the host asks of a ControlNet
 
     def copy(self) -> "BranchControl":
-        other = BranchControl(self.branch, self.control, self.persons, self.null_tokens, self.config)
+        other = BranchControl(self.branch, self.control, self.persons, self.null_tokens, self.config, self.savings)
         self.copy_to(other)
         return other
 
@@ -79,11 +113,11 @@ class BranchControl(ControlBase):
     def pre_run(self, model, percent_to_timestep_function) -> None:
         super().pre_run(model, percent_to_timestep_function)
         self._refuse_other_architectures(model)
+        self.forget()
         self.model = model
 
     def cleanup(self) -> None:
-        self.model = None
-        self.hints = {}
+        self.forget()
         super().cleanup()
 
     def get_control(self, x_noisy, t, cond, batched_number, transformer_options) -> Injection | None:
@@ -100,7 +134,7 @@ class BranchControl(ControlBase):
                 jobs.append(row)
         if not jobs:
             return previous
-        sums = self._injection(jobs)
+        sums = self._injection(jobs) if self.savings.reuse == 1 else self._reused(jobs, float(t[0]))
         per_row = {place: [feature[job_of_row].flatten(0, 1) for feature in sums[place]] for place in sums}
         return self.control_merge(per_row, previous, output_dtype=None)
 
@@ -122,13 +156,24 @@ class BranchControl(ControlBase):
         marks = read(cond.get(KEY), batched_number)
         return [Row(*mark, *values) for mark, *values in zip(marks, x, timesteps, y, strict=True)]
 
+    def _reused(self, jobs: list[Row], sigma: float) -> Injection:
+        """The combination over persons, computed at every `reuse`-th noise level and kept in between."""
+        if sigma != self.sigma:
+            self.sigma, self.evaluation = sigma, self.evaluation + 1
+        key = tuple((job.identity, job.area, job.x.shape) for job in jobs)
+        computed, sums = self.kept.get(key, (None, None))
+        if computed is None or self.evaluation - computed >= self.savings.reuse:
+            sums = self._injection(jobs)
+            self.kept[key] = self.evaluation, sums
+        return sums
+
     def _injection(self, jobs: list[Row]) -> Injection:
         """For each job the combination over persons, [J + 1, b, C, H, W] a feature map; the last one is zero."""
-        items = list(product(range(len(jobs)), range(len(self.persons))))
+        items = self._items(jobs)
+        at_once = self._items_at_once(jobs)
         sums: Injection = {}
-        at_once = self._items_at_once(jobs[0].x)
         for group in (items[i : i + at_once] for i in range(0, len(items), at_once)):
-            weights = torch.tensor([self._weight(self.persons[person]) for _, person in group])
+            weights = torch.tensor([self._weight(persons) for _, persons in group])
             job_index = torch.tensor([job for job, _ in group])
             for place, features in self._run(jobs, group).items():
                 for i, feature in enumerate(features):
@@ -139,37 +184,49 @@ class BranchControl(ControlBase):
                     sums[place][i].index_add_(0, job_index.to(feature.device), feature * weight)
         return sums
 
-    def _run(self, jobs: list[Row], items: Sequence[tuple[int, int]]) -> Injection:
-        """The network on a batch of (job, person) pairs, each of b latents."""
+    def _items(self, jobs: list[Row]) -> list[Item]:
+        everyone = range(len(self.persons))
+        shown = [tuple(everyone)] if self._one_pass else [(person,) for person in everyone]
+        return [(job, persons) for job in range(len(jobs)) for persons in shown]
+
+    def _run(self, jobs: list[Row], items: Sequence[Item]) -> Injection:
+        """The network on a batch of items, each of b latents."""
         b = len(jobs[0].x)
         rows = [jobs[job] for job, _ in items]
-        boxes = [self._box(self.persons[person], jobs[job]) for job, person in items]
-        hints = [self._hint(person, box, rows[0].x) for (_, person), box in zip(items, boxes, strict=True)]
-        tokens = [
-            self.persons[person].tokens if jobs[job].identity == Identity.GIVEN else self.null_tokens
-            for job, person in items
-        ]
+        boxes = [[self._box(self.persons[person], jobs[job]) for person in persons] for job, persons in items]
         x = torch.cat([row.x for row in rows])
 
         def for_each_latent(values: list[Tensor]) -> Tensor:
             return torch.cat(values).to(x).repeat_interleave(b, dim=0)
 
+        hints = [
+            torch.stack([self._hint(person, box, x) for person, box in zip(persons, places, strict=True)]).amax(0)
+            for (_, persons), places in zip(items, boxes, strict=True)
+        ]
         arguments = {
             "network": self.control.control_model,
             "x": x,
             "timesteps": torch.cat([row.timesteps for row in rows]),
-            "tokens": for_each_latent(tokens),
+            "tokens": for_each_latent([self._tokens(jobs[job], persons) for job, persons in items]),
             "y": None if rows[0].y is None else torch.cat([row.y for row in rows]),
             **self.control.extra_args,
         }
         if self._crops:
             return local_branch(
-                boxes=[box for box in boxes for _ in range(b)],
+                boxes=[box for (box,) in boxes for _ in range(b)],
                 pose_images=for_each_latent(hints),
                 local_size=self.config.local_size,
                 **arguments,
             )
-        return global_branch(hint=for_each_latent(hints), **arguments)
+        tokens = self.config.clip_tokens
+        masked = masked_cross_attention(self.control.control_model, boxes[0], tokens, x.shape[-2:])
+        with masked if self._one_pass else nullcontext():
+            return global_branch(hint=for_each_latent(hints), **arguments)
+
+    def _tokens(self, row: Row, persons: Sequence[int]) -> Tensor:
+        """The ID tokens of a pass, those of several persons one after the other: [1, N · T, D]."""
+        given = row.identity == Identity.GIVEN
+        return torch.cat([self.persons[p].tokens if given else self.null_tokens for p in persons], dim=1)
 
     @property
     def _crops(self) -> bool:
@@ -178,8 +235,14 @@ class BranchControl(ControlBase):
     def _strength_of(self, person: Person) -> float:
         return person.local_strength if self.branch == "local" else person.global_strength
 
-    def _weight(self, person: Person) -> float:
-        return self._strength_of(person) / (1 if self.branch == "local" else len(self.persons))
+    @property
+    def _one_pass(self) -> bool:
+        return self.branch == "global" and self.savings.one_pass and len(self.persons) > 1
+
+    def _weight(self, persons: Sequence[int]) -> float:
+        """The local branch sums over persons, the global branch averages."""
+        strength = sum(self._strength_of(self.persons[person]) for person in persons)
+        return strength / (1 if self.branch == "local" else len(self.persons))
 
     def _box(self, person: Person, row: Row) -> FaceBox:
         """The person's face box in fractions of what the row sees."""
@@ -214,13 +277,15 @@ class BranchControl(ControlBase):
         image = pose_expression_image(self.persons[person].landmarks, size, outline=self.config.outline)
         return rearrange(image, "h w c -> 1 c h w")
 
-    def _items_at_once(self, x: Tensor) -> int:
-        """How many (job, person) pairs fit one batch: the host's own estimate of the UNet serves, and is generous."""
-        shape = list(x.shape)
+    def _items_at_once(self, jobs: list[Row]) -> int:
+        """How many items fit one batch: the host's own estimate of the UNet serves, and is generous."""
+        if self._one_pass and len({job.area for job in jobs}) > 1:
+            return 1  # each area sees the boxes elsewhere, and a batch has one mask
+        shape = list(jobs[0].x.shape)
         if self._crops:
             shape[-2:] = [self.config.local_size] * 2
         needed = self.model.memory_required(shape) * 1.5
-        return max(1, int(comfy.model_management.get_free_memory(x.device) // needed))
+        return max(1, int(comfy.model_management.get_free_memory(jobs[0].x.device) // needed))
 
     def _refuse_other_architectures(self, model: comfy.model_base.BaseModel) -> None:
         kind = type(model).__name__

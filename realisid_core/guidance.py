@@ -27,11 +27,14 @@ class IdentityGuidance:
         identity_guidance: λ_i. Where it equals the sampler's cfg, the text-only pass cancels and is not run.
         without_identity: what the branches do in ε_∅ and ε_t: NULL (as in training) or OFF (skipped, cheaper).
         identity_start: fraction of the schedule until which the identity is withheld (FastComposer).
+        text_only_range: fractions of the schedule between which the text-only pass is run; outside, text and identity
+            share one weight, λ_t. A saving that changes the picture.
     """
 
     identity_guidance: float
     without_identity: Identity = Identity.NULL
     identity_start: float = 0.0
+    text_only_range: tuple[float, float] = (0.0, 1.0)
 
     def patch(self, model):
         """A clone of the host's MODEL with this guidance; the given one is left as it was."""
@@ -61,7 +64,8 @@ class IdentityGuidance:
         guided = [i for i, cond in enumerate(conds) if cond and any(carries_identity(c, sigma) for c in cond)]
         text_only = [[_as(c, self.without_identity) for c in conds[i]] for i in guided]
         identified = [cond and [_as(c, given, self.without_identity) for c in cond] for cond in conds]
-        if λ_i == λ_t or given == self.without_identity:
+        first, last = (model.model_sampling.percent_to_sigma(at) for at in self.text_only_range)
+        if λ_i == λ_t or given == self.without_identity or not first >= sigma >= last:
             return executor(model, identified, x_in, timestep, model_options)
 
         out = executor(model, identified + text_only, x_in, timestep, model_options)

@@ -134,7 +134,7 @@ def test_rows_of_every_chain_meet_other_controlnets(conditionings):
 def test_a_split_batch_gives_what_one_batch_gives(conditionings, branch, monkeypatch):
     people = [person(1, LEFT), person(2, RIGHT), person(3, WHOLE)]
     together = sample(*apply_branch(branch, *conditionings, realisid(), people))
-    monkeypatch.setattr(BranchControl, "_items_at_once", lambda self, x: 1)
+    monkeypatch.setattr(BranchControl, "_items_at_once", lambda self, jobs: 1)
     assert close(sample(*apply_branch(branch, *conditionings, realisid(), people)), together)
 
 

@@ -1,0 +1,67 @@
+"""One global pass for all persons: cross-attention over their stacked ID tokens, each face seeing its own.
+
+InstantFamily (2024), sections 3.3 and 3.4. There the mask multiplies the logits of a network trained that way; these
+branches were trained on one person at a time, so tokens that a position must not see are left out of the softmax.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from comfy.ldm.modules.attention import BasicTransformerBlock
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from .geometry import FaceBox, scaled_about_centre
+from .resampling import location_mask
+
+FACE_MARGIN = 1.25  # "a 25% margin" (section 4.2)
+
+
+def token_mask(boxes: Sequence[FaceBox], tokens: int, height: int, width: int, device=None) -> Tensor:
+    """M (Eq. 7, 8): [height · width, N · tokens], True where a position may see a token.
+
+    A position inside some faces' boxes sees those persons' tokens; one outside of all sees everyone's.
+    """
+    inside = location_mask([scaled_about_centre(box, FACE_MARGIN) for box in boxes], height, width, device) > 0.5
+    inside = rearrange(inside, "n 1 h w -> (h w) n")
+    seen = inside | ~inside.any(dim=1, keepdim=True)
+    return repeat(seen, "q n -> q (n t)", t=tokens)
+
+
+@contextmanager
+def masked_cross_attention(
+    network: nn.Module, boxes: Sequence[FaceBox], tokens: int, latent: tuple[int, int]
+) -> Iterator[None]:
+    """While it lasts, every cross-attention of `network` works under `token_mask` at its own resolution.
+
+    Args:
+        boxes: one a person, in the order in which their `tokens` tokens each are stacked.
+        latent: (height, width) of the latent; the network halves it level by level.
+    """
+    masks: dict[tuple, Tensor] = {}
+
+    def add_mask(module, args, kwargs):
+        queries = args[0]
+        key = (queries.shape[1], queries.device)
+        if key not in masks:
+            grid = _grid(queries.shape[1], latent)
+            masks[key] = token_mask(boxes, tokens, *grid, queries.device)
+        bias = torch.zeros(masks[key].shape, device=queries.device, dtype=queries.dtype)
+        return args, {**kwargs, "mask": bias.masked_fill(~masks[key], -torch.finfo(queries.dtype).max)}
+
+    blocks = (module for module in network.modules() if isinstance(module, BasicTransformerBlock))
+    hooks = [block.attn2.register_forward_pre_hook(add_mask, with_kwargs=True) for block in blocks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _grid(positions: int, latent: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the level that has so many positions."""
+    height, width = latent
+    while height * width > positions:
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width

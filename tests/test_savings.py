@@ -1,0 +1,82 @@
+"""Savings that change the picture: what they compute, and where they change nothing."""
+
+import torch
+from pictures import close, miniature, person, prompt, sample
+from realisid_pack.realisid_core.apply import apply_branch
+from realisid_pack.realisid_core.control import Savings
+from realisid_pack.realisid_core.geometry import FaceBox
+from realisid_pack.realisid_core.guidance import IdentityGuidance
+from realisid_pack.realisid_core.masked_attention import token_mask
+from test_guidance import applied, passes_counted  # noqa: F401 (a fixture)
+
+LEFT = FaceBox(0.06, 0.3, 0.36, 0.36)
+RIGHT = FaceBox(0.56, 0.25, 0.38, 0.38)
+
+
+def conds():
+    return prompt("a person wearing a red sweater"), prompt("")
+
+
+def branch(name, persons, **savings):
+    return apply_branch(name, *conds(), miniature().realisid, persons, savings=Savings(**savings))
+
+
+def runs_of(network, monkeypatch) -> list[int]:
+    rows, forward = [], network.forward
+    monkeypatch.setattr(network, "forward", lambda *a, **k: (rows.append(len(k["x"])), forward(*a, **k))[1])
+    return rows
+
+
+def test_a_position_sees_the_tokens_of_the_faces_it_is_in_and_all_where_it_is_in_none():
+    mask = token_mask([FaceBox(0, 0, 0.4, 0.4), FaceBox(0.5, 0.5, 0.4, 0.4)], 3, 8, 8).view(8, 8, 2, 3)
+    assert mask[1, 1].tolist() == [[True] * 3, [False] * 3]
+    assert mask[5, 5].tolist() == [[False] * 3, [True] * 3]
+    assert mask[0, 7].all()
+
+
+def test_one_pass_for_two_copies_of_a_person_is_the_pass_of_that_person():
+    """Every token stands twice, so the softmax gives the same averages."""
+    someone = person(1, LEFT)
+    twice = sample(*branch("global", [someone, someone], one_pass=True))
+    assert close(twice, sample(*branch("global", [someone])))
+
+
+def test_one_pass_shows_two_people_in_a_single_run_of_the_network(monkeypatch):
+    people = [person(1, LEFT), person(2, RIGHT)]
+    rows = runs_of(miniature().realisid.global_.control_model, monkeypatch)
+    together = sample(*branch("global", people, one_pass=True), steps=1)
+    assert rows == [2]  # a row with identity and one with the null identity
+    swapped = sample(*branch("global", people[::-1], one_pass=True), steps=1)
+    assert close(together, swapped)
+    assert not close(together, sample(*branch("global", people), steps=1), 1e-3)
+
+
+def test_no_hook_is_left_on_the_network():
+    sample(*branch("global", [person(1, LEFT), person(2, RIGHT)], one_pass=True), steps=1)
+    assert not any(module._forward_pre_hooks for module in miniature().realisid.global_.control_model.modules())
+
+
+def test_features_are_computed_at_every_third_noise_level(monkeypatch):
+    rows = runs_of(miniature().realisid.local.control_model, monkeypatch)
+    reused = sample(*branch("local", [person(1, LEFT)], reuse=3), steps=7)
+    assert len(rows) == 3
+    assert not close(reused, sample(*branch("local", [person(1, LEFT)]), steps=7), 1e-4)
+
+
+def test_reusing_nothing_changes_nothing():
+    people = [person(1, LEFT)]
+    assert torch.equal(sample(*branch("local", people, reuse=1)), sample(*branch("local", people)))
+
+
+def test_one_run_never_meets_the_features_of_another():
+    conds = branch("local", [person(1, LEFT)], reuse=100)
+    first = sample(*conds, seed=1)
+    sample(*conds, seed=2)
+    assert torch.equal(sample(*conds, seed=1), first)
+
+
+def test_the_text_only_pass_runs_inside_its_range(applied):  # noqa: F811
+    guidance = IdentityGuidance(5.0, text_only_range=(0.0, 0.4))
+    with passes_counted(guidance.patch(miniature().model)) as (model, rows):
+        sample(*applied, model, steps=4, scheduler="sgm_uniform")
+    assert sorted(rows) == [2, 2, 3, 3]
