@@ -22,6 +22,7 @@ ORDERS = {
 EDGES = (640, 1280, 320)  # long edge at which YuNet looks: the first that shows a face counts
 LEAST_EDGE, MOST_EDGE = 640, 1280  # of what the other two are shown
 MTCNN_LEAST = 20  # pixels; the smallest face that it looks for
+YUNET_LEAST = 32  # pixels; OpenCV 4 fails on a thinner strip
 OVERLAP = 0.3
 
 Detection = tuple[np.ndarray, float, np.ndarray]  # xyxy, score, five points
@@ -108,7 +109,11 @@ def _yunet(pixels: np.ndarray, threshold: float) -> list[Detection]:
 
 
 def _yunet_at(pixels: np.ndarray, edge: int, threshold: float) -> list[Detection]:
+    import cv2
+
     resized, scale = _resized(pixels, edge)
+    lacking = max(0, YUNET_LEAST - min(resized.shape[:2]))
+    resized = cv2.copyMakeBorder(resized, 0, lacking, 0, lacking, cv2.BORDER_CONSTANT)
     detector = _yunet_model()
     detector.setInputSize(resized.shape[1::-1])
     detector.setScoreThreshold(threshold)
