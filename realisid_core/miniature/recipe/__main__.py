@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--workers", type=int, default=2)
 
     trainings = {  # steps, batch size, peak learning rate
-        "vae": (6000, 16, 1e-3),
+        "vae": (2400, 8, 1e-3),
         "encoder": (6000, 64, 1e-3),
         "base": (60000, 16, 4e-4),
     }
@@ -52,9 +52,7 @@ def main() -> None:
     args = _parser().parse_args()
     find_host()
     import torch
-    from comfy.cli_args import args as host_args
 
-    host_args.use_pytorch_cross_attention = True  # several times faster in training than the host's choice for a CPU
     if args.threads:
         torch.set_num_threads(args.threads)
     runs = args.runs

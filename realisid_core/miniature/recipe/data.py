@@ -84,10 +84,10 @@ def _write(folder: Path, index: int, images: np.ndarray, notes: list) -> None:
 
 
 class Pictures:
-    """What `draw` wrote. Indexing gives uint8 [H, W, 3]; `notes` is one list over all shards."""
+    """What `draw` wrote, or its first `shards`. Indexing gives uint8 [H, W, 3]; `notes` is one list over all."""
 
-    def __init__(self, folder: Path):
-        paths = sorted(path for path in folder.glob("*.npy") if not path.stem.endswith(".part"))
+    def __init__(self, folder: Path, shards: int | None = None):
+        paths = sorted(path for path in folder.glob("*.npy") if not path.stem.endswith(".part"))[:shards]
         if not paths:
             raise FileNotFoundError(f"No pictures in {folder}. Draw them first: recipe data.")
         self.shards = [np.load(path, mmap_mode="r") for path in paths]

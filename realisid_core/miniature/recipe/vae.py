@@ -12,13 +12,14 @@ from .data import Pictures
 from .run import Run, autocast, device, generator, learning_rate, take_step
 
 CROP = 128
+SHARDS = 8
 KL_WEIGHT = 3e-4
 SCALES = (0.5, 0.75)
 
 
 def train(pictures: Path, folder: Path, steps: int, batch: int, seed: int, rate: float, save_minutes: float) -> None:
     """Train on crops of 128 pixels, half of them round a face. Resumes where `folder` holds a state."""
-    data = Pictures(pictures)
+    data = Pictures(pictures, SHARDS)
     model = initial.vae_module()
     model.load_state_dict(initial.seeded(model, seed))
     model.to(device()).train()

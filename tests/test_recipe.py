@@ -1,0 +1,106 @@
+"""The miniature's recipe: what is exported computes what was trained, and a resumed training is the straight one."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from realisid_pack.realisid_core.miniature import initial, loading, networks
+from realisid_pack.realisid_core.miniature.recipe import base, encoder, export, run
+from realisid_pack.realisid_core.miniature.world import identity_vector, sample_identity
+from realisid_pack.realisid_core.training.ema import Average
+
+CAPTION = "a person wearing a red sweater, with a blue background"
+
+
+def settled(module, seed=0):
+    module.load_state_dict(initial.seeded(module, seed), strict=False)
+    return module.eval()
+
+
+def test_a_folded_autoencoder_has_the_same_latents_standardised_and_the_same_pictures():
+    model = settled(initial.vae_module())
+    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        latents = model.encode(images)
+        pictures = model.decode(latents)
+        model.load_state_dict(export.folded(model.state_dict(), latents))
+        standard = model.encode(images)
+        mean = latents.mean(dim=(0, 2, 3), keepdim=True)
+        torch.testing.assert_close(standard, (latents - mean) / (latents - mean).std(), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(model.decode(standard), pictures, atol=1e-4, rtol=1e-4)
+
+
+def test_the_exported_base_computes_in_the_host_what_was_trained(tmp_path):
+    vocabulary = base.Vocabulary()
+    trained = base.Base(vocabulary, seed=0)
+    with torch.no_grad():  # the last layers start at zero, which would hide everything before them
+        for parameter in trained.unet.parameters():
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    state = run.Run(tmp_path / "base", {"model": trained, "average": Average(trained.parameters(), 0.9)})
+    state.save()
+    (tmp_path / "base" / "vocabulary.json").write_text(json.dumps(vocabulary.tokens))
+    export.export(tmp_path, tmp_path / "weights")
+    loaded = loading.load_miniature(tmp_path / "weights")
+    assert "unet" not in loaded.untrained and "text_encoder" not in loaded.untrained
+
+    cells = 16
+    noisy, timesteps = torch.randn(1, networks.LATENT_CHANNELS, cells, cells), torch.tensor([500.0])
+    sizes = torch.tensor([[256.0, 256, 0, 0, 256, 256]])
+    with torch.no_grad():
+        expected = trained.half().float()(noisy, timesteps, torch.tensor([vocabulary.rows(CAPTION)]), sizes)
+        context, pooled = loaded.clip.encode_from_tokens(loaded.clip.tokenize(CAPTION), return_pooled=True)
+        model = loaded.model.model
+        y = model.encode_adm(pooled_output=pooled.float(), width=256, height=256)
+        found = model.diffusion_model.float()(noisy, timesteps, context=context.float(), y=y)
+    assert expected.abs().mean() > 0.1
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=2e-2)
+
+
+def test_a_word_outside_the_vocabulary_is_one_and_the_same_unknown_word():
+    vocabulary = base.Vocabulary()
+    assert vocabulary.rows("zebra")[:3] == vocabulary.rows("violin")[:3]
+    assert vocabulary.rows("red")[:3] != vocabulary.rows("blue")[:3]
+
+
+def test_the_noise_schedule_of_training_is_the_samplers():
+    sigmas = loading.load_miniature().model.get_model_object("model_sampling").sigmas
+    alphas = base.cumulative_alphas()
+    torch.testing.assert_close(((1 - alphas) / alphas).sqrt(), sigmas)
+
+
+@pytest.fixture
+def crops(tmp_path):
+    """Eight crops, as `data` leaves them."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    np.save(folder / "00000.npy", rng.integers(0, 256, (8, 128, 128, 3), dtype=np.uint8))
+    notes = [identity_vector(sample_identity(seed)).tolist() for seed in range(8)]
+    (folder / "00000.json").write_text(json.dumps(notes))
+    return folder
+
+
+def test_an_interrupted_training_goes_on_exactly_where_it_was(crops, tmp_path, monkeypatch):
+    options = {"steps": 4, "batch": 2, "seed": 5, "rate": 1e-3, "save_minutes": 0}
+    encoder.train(crops, tmp_path / "straight", **options)
+
+    step = encoder.take_step
+    taken = []
+
+    def interrupted(*arguments):
+        taken.append(arguments)
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        step(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(encoder, "take_step", interrupted)
+        encoder.train(crops, tmp_path / "resumed", **options)
+    encoder.train(crops, tmp_path / "resumed", **options)
+
+    straight, resumed = (torch.load(tmp_path / name / "state.pt") for name in ("straight", "resumed"))
+    assert straight["step"] == resumed["step"] == 4
+    assert all(torch.equal(straight["model"][name], value) for name, value in resumed["model"].items())
+    shadows = zip(straight["average"]["shadow"], resumed["average"]["shadow"], strict=True)
+    assert all(torch.equal(one, other) for one, other in shadows)
