@@ -5,7 +5,7 @@ does with memory applies to them. A part may be absent: an ablation, or someone'
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -166,7 +166,7 @@ def _branch(part: str, state: dict[str, Tensor], config: RealisIDConfig, hint_ch
     if hint.shape[1] != hint_channels:
         raise ValueError(f"{part}.input_hint_block takes {hint.shape[1]} channels; expected {hint_channels}.")
     try:
-        control = load_controlnet_state_dict(dict(state))
+        control = _controlnet(config.base)(dict(state))
     except (RuntimeError, KeyError) as error:
         raise ValueError(f"{part}.* does not fit the ControlNet it describes: {error}") from error
     expected = control.control_model.state_dict()
@@ -175,6 +175,15 @@ def _branch(part: str, state: dict[str, Tensor], config: RealisIDConfig, hint_ch
     if context.shape[1] != config.context_dim:
         raise ValueError(f"{part}.* takes context of width {context.shape[1]}; its config says {config.context_dim}.")
     return control
+
+
+def _controlnet(base: str) -> Callable[[dict[str, Tensor]], ControlNet]:
+    """What builds a branch for a base model: the host's own loader, but for the miniature, which it does not know."""
+    if base != "miniature":
+        return load_controlnet_state_dict
+    from .miniature.networks import branch
+
+    return branch
 
 
 def _projector(state: dict[str, Tensor], config: RealisIDConfig) -> ModelPatcher | None:

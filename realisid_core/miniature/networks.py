@@ -15,15 +15,18 @@ import copy
 import json
 from pathlib import Path
 
+import comfy.cldm.cldm
 import comfy.clip_vision
 import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
+import comfy.ops
 import comfy.sd
 import comfy.sd1_clip
 import comfy.sdxl_clip
 import comfy.supported_models
 import comfy.supported_models_base
+from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
@@ -146,6 +149,23 @@ def unet(state: dict[str, Tensor]) -> ModelPatcher:
     model = config.get_model(state, "", device=offload_device)
     _load(model.diffusion_model, state, "UNet")
     return ModelPatcher(model, load_device=load_device, offload_device=offload_device)
+
+
+def branch(state: dict[str, Tensor]) -> ControlNet:
+    """A branch's ControlNet from its weights. The host's loader does not know this architecture."""
+    load_device = comfy.model_management.get_torch_device()
+    dtype = comfy.model_management.unet_dtype(supported_dtypes=MiniatureSDXL.supported_inference_dtypes)
+    cast = comfy.model_management.unet_manual_cast(dtype, load_device)
+    network = comfy.cldm.cldm.ControlNet(
+        **{key: value for key, value in copy.deepcopy(UNET_CONFIG).items() if key != "out_channels"},
+        hint_channels=state["input_hint_block.0.weight"].shape[1],
+        num_head_channels=64,
+        dtype=dtype,
+        device=comfy.model_management.unet_offload_device(),
+        operations=comfy.ops.pick_operations(dtype, cast),
+    )
+    network.load_state_dict(state, strict=False)
+    return ControlNet(network, load_device=load_device, manual_cast_dtype=cast)
 
 
 def clip(state: dict[str, Tensor]) -> comfy.sd.CLIP:

@@ -1,0 +1,208 @@
+"""What a step costs, on SDXL's own architecture: `python benchmarks/cost.py --help`.
+
+Contenders run in turn, round after round, in one process; medians and ratios are printed and written to
+docs/performance.md. Random weights in bfloat16: time does not depend on the values.
+"""
+
+import argparse
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+PACK = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PACK))
+
+from realisid_core.host import find_host  # noqa: E402
+
+find_host()
+
+import comfy.model_management  # noqa: E402
+import comfy.sample  # noqa: E402
+import torch  # noqa: E402
+
+from benchmarks.sdxl import controlnet, people, realisid, sdxl, text  # noqa: E402
+from realisid_core.apply import apply_branch  # noqa: E402
+from realisid_core.control import Savings  # noqa: E402
+from realisid_core.guidance import IdentityGuidance  # noqa: E402
+from realisid_core.rows import Identity, with_identity  # noqa: E402
+
+CFG, SIGMA = 7.5, 3.0
+UNET, CONTROLNET = 1.0, 0.42  # passes; a ControlNet costs 0.42 of the UNet at any size
+
+Contender = Callable[[], torch.Tensor]
+
+
+class Bench:
+    """The models, and each contender as one evaluation of the guided prediction at `side` pixels."""
+
+    def __init__(self, side: int):
+        self.side = side
+        self.model = sdxl(torch.bfloat16)
+        self.realisid = realisid(torch.bfloat16, local_size=side // 16)
+        self.literal_realisid = replace(self.realisid, config=replace(self.realisid.config, local_size=side // 8))
+        self.stock = controlnet(torch.bfloat16, 3)
+        self.prompts = text(self.model, 1), text(self.model, 2)
+        self.latent = torch.zeros(1, 4, side // 8, side // 8)
+        self.noise = torch.randn(self.latent.shape)
+
+    def step(self, model, positive, negative, cfg: float = CFG) -> torch.Tensor:
+        sigmas = torch.tensor([SIGMA, 0.0])
+        return comfy.sample.sample(
+            model,
+            self.noise,
+            1,
+            cfg,
+            "euler",
+            "normal",
+            positive,
+            negative,
+            self.latent,
+            sigmas=sigmas,
+            disable_pbar=True,
+        )
+
+    def plain(self) -> torch.Tensor:
+        return self.step(self.model, *self.prompts)
+
+    def usual(self, number: int) -> Contender:
+        """The stock ControlNet node once a person, on both rows, with the ID embedding as context."""
+        from nodes import ControlNetApplyAdvanced  # the host's
+
+        conds = self.prompts
+        for person in people(number, self.realisid.config.clip_tokens, self.side):
+            conds = tuple(
+                [[c, {**o, "cross_attn_controlnet": person.tokens}] for c, o in conditioning] for conditioning in conds
+            )
+            hint = torch.rand(1, self.side, self.side, 3)
+            conds = ControlNetApplyAdvanced().apply_controlnet(*conds, self.stock, hint, 1.0, 0.0, 1.0)
+        return lambda: self.step(self.model, *conds)
+
+    def literal(self, number: int) -> Contender:
+        """Three predictions one after the other, each with both branches at the latent's own size, person by person."""
+        conds = self.prompts
+        for person in people(number, self.realisid.config.clip_tokens, self.side):
+            for branch in ("global", "local"):
+                conds = apply_branch(branch, *conds, self.literal_realisid, [person])
+        positive, negative = conds
+        rows = [
+            [[tokens, with_identity(options, identity)] for tokens, options in conditioning]
+            for conditioning, identity in (
+                (negative, Identity.NULL),
+                (positive, Identity.NULL),
+                (positive, Identity.GIVEN),
+            )
+        ]
+        return lambda: torch.stack([self.step(self.model, row, negative, 1.0) for row in rows])
+
+    def ours(self, number: int, guidance: IdentityGuidance, one_pass: bool = False, reuse: int = 1) -> Contender:
+        conds = self.prompts
+        persons = people(number, self.realisid.config.clip_tokens, self.side)
+        for branch in ("global", "local"):
+            savings = Savings(reuse, one_pass and branch == "global")
+            conds = apply_branch(branch, *conds, self.realisid, persons, savings=savings)
+        model = guidance.patch(self.model)
+        if reuse == 1:
+            return lambda: self.step(model, *conds)
+
+        def steps() -> torch.Tensor:
+            """`reuse` evaluations, of which one computes the branches."""
+            sigmas = torch.linspace(SIGMA, 1.0, reuse + 1)
+            return comfy.sample.sample(
+                model, self.noise, reuse, CFG, "euler", "normal", *conds, self.latent, sigmas=sigmas, disable_pbar=True
+            )
+
+        return steps
+
+
+def contenders(bench: Bench, numbers: list[int]) -> dict[str, tuple[Contender, int, float]]:
+    """name → (what to run, model evaluations in it, its count of UNet passes an evaluation)."""
+    two, off = IdentityGuidance(CFG, Identity.OFF), IdentityGuidance(5.0, Identity.OFF)
+    three = IdentityGuidance(5.0, Identity.NULL)
+    small = CONTROLNET * 1.25  # both branches for one row; the local one at a quarter of the area
+    listed = {"plain SDXL": (bench.plain, 1, 2 * UNET)}
+    for n in numbers:
+        listed |= {
+            f"usual tool, {n}": (bench.usual(n), 1, 2 + 2 * n * CONTROLNET),
+            f"literal RealisID, {n}": (bench.literal(n), 1, 3 + 6 * n * CONTROLNET),
+            f"two passes, off, {n}": (bench.ours(n, two), 1, 2 + n * small),
+            f"two passes, null identity, {n}": (bench.ours(n, IdentityGuidance(CFG)), 1, 2 + 2 * n * small),
+            f"three passes, off, {n}": (bench.ours(n, off), 1, 3 + n * small),
+            f"three passes, null identity, {n}": (bench.ours(n, three), 1, 3 + 2 * n * small),
+            f"two passes, off, masked, {n}": (
+                bench.ours(n, two, one_pass=True),
+                1,
+                2 + (n * 0.25 + 1) * CONTROLNET,
+            ),
+            f"two passes, off, masked, re-used 3, {n}": (
+                bench.ours(n, two, one_pass=True, reuse=3),
+                3,
+                2 + (n * 0.25 + 1) * CONTROLNET / 3,
+            ),
+        }
+    return listed
+
+
+TARGETS = (
+    ("two passes, off, 1", "usual tool, 1", 0.92),
+    ("three passes, null identity, 1", "literal RealisID, 1", 0.75),
+    ("two passes, off, 4", "usual tool, 4", 0.80),
+    ("two passes, off, masked, 4", "usual tool, 4", 0.60),
+    ("two passes, off, masked, re-used 3, 1", "plain SDXL", 1.20),
+)
+
+
+def main() -> None:
+    gpu = torch.accelerator.is_available()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=1024 if gpu else 512, help="pixels (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each contender (default: %(default)s)")
+    parser.add_argument("--people", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--machine", default=platform.processor() or platform.machine(), help="its name in the table")
+    options = parser.parse_args()
+
+    listed = contenders(Bench(options.side), options.people)
+    seconds = {name: [] for name in listed}
+    for turn in range(options.rounds + 1):  # the first warms up
+        for name, (run, evaluations, _) in listed.items():
+            seconds_of_run = timed(run) / evaluations
+            if turn:
+                seconds[name].append(seconds_of_run)
+            print(f"round {turn}: {name:<44} {seconds_of_run:7.2f} s", flush=True)
+    report(options, listed, seconds)
+
+
+def timed(run: Contender) -> float:
+    began = time.perf_counter()
+    run().cpu()
+    return time.perf_counter() - began
+
+
+def report(options: argparse.Namespace, listed: dict, seconds: dict[str, list[float]]) -> None:
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    unit = median["plain SDXL"] / 2
+    lines = [
+        f"# What a step costs\n\nSDXL's architecture, random weights, bfloat16, {options.side}² pixels, "
+        f"median of {options.rounds} interleaved runs on {options.machine}. One U is one pass of the UNet, measured as "
+        f"half of plain SDXL. `python benchmarks/cost.py --side {options.side} --rounds {options.rounds}`\n",
+        "| contender, people | s a step | spread | U measured | U counted |\n| --- | --- | --- | --- | --- |",
+    ]
+    for name, (_, _, counted) in listed.items():
+        values = seconds[name]
+        spread = f"{min(values):.2f} – {max(values):.2f}"
+        lines.append(f"| {name} | {median[name]:.2f} | {spread} | {median[name] / unit:.2f} | {counted:.2f} |")
+    lines.append("\n| ratio | target | counted | measured |\n| --- | --- | --- | --- |")
+    for ours, theirs, target in TARGETS:
+        if ours in median and theirs in median:
+            counted, measured = listed[ours][2] / listed[theirs][2], median[ours] / median[theirs]
+            lines.append(f"| {ours} / {theirs} | ≤ {target:.2f} | {counted:.2f} | {measured:.2f} |")
+    text = "\n".join(lines) + "\n"
+    print(text)
+    (PACK / "docs" / "performance.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
