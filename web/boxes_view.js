@@ -145,7 +145,6 @@ export class BoxesView {
       chip.remove()
     }
     while (this.boxes.length < count) this.boxes.push(this.#buildBox(this.boxes.length))
-    this.people.hidden = count === 0
   }
 
   #buildBox(index) {

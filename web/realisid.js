@@ -11,7 +11,9 @@ import { facesIn, fileURL, frameOf, isConnected, photoOf } from "./boxes_graph.j
 const NODE = "RealisID_LocationBoxes"
 const WIDGET = "REALISID_BOXES"
 const HIDDEN = "RealisID backdrop hidden"
-const MIN_SIZE = [400, 470]
+/** The node's first size, and the least height of the editor in it. */
+const FIRST_SIZE = [430, 680]
+const LEAST_HEIGHT = 400
 const SAME_SHAPE = 0.02
 
 /** Every editor on the page, told when something round it may have changed. */
@@ -30,7 +32,7 @@ class Binding {
     this.widget = node.addDOMWidget(name, WIDGET, this.editor.element, {
       getValue: () => this.editor.text,
       setValue: (text) => (this.editor.text = typeof text === "string" ? text : JSON.stringify(text ?? "")),
-      getMinHeight: () => MIN_SIZE[1] - 130,
+      getMinHeight: () => LEAST_HEIGHT,
       hideOnZoom: false,
     })
     this.follow()
@@ -169,7 +171,7 @@ app.registerExtension({
       [WIDGET](node, name, spec) {
         const binding = new Binding(node, name)
         binding.editor.text = spec[1]?.default ?? ""
-        return { widget: binding.widget, minWidth: MIN_SIZE[0], minHeight: MIN_SIZE[1] }
+        return { widget: binding.widget, minWidth: FIRST_SIZE[0], minHeight: FIRST_SIZE[1] }
       },
     }
   },
