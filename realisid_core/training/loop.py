@@ -33,11 +33,22 @@ def train(settings: Settings) -> Path:
         ValueError: a base, a data set and settings that do not belong together; says which.
         ImportError: accelerate or tensorboard missing.
     """
-    training = Training(settings)
+    accelerator = make_accelerator(settings)  # first: it tells the host which GPU is this process's
+    training = Training(settings, accelerator, load_base(settings.base))
     if settings.resume:
         training.load_newest_state()
     training.run()
     return training.folder / CHECKPOINT
+
+
+def make_accelerator(settings: Settings):
+    return needed("accelerate").Accelerator(
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision=settings.precision,
+        gradient_accumulation_steps=settings.accumulate,
+        log_with="tensorboard" if needed("tensorboard") else None,
+        project_dir=str(settings.output),
+    )
 
 
 def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDConfig:
@@ -70,22 +81,15 @@ def make_optimizer(trainee: nn.Module, settings: Settings) -> torch.optim.Optimi
 class Training:
     """Everything a run holds on to. `steps_done` steps are behind it, and `samples_seen` samples of the run."""
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
+    def __init__(self, settings: Settings, accelerator, base: Base):
+        self.settings, self.accelerator, self.base = settings, accelerator, base
         self.folder = settings.output
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.accelerator = needed("accelerate").Accelerator(
-            mixed_precision=settings.precision,
-            gradient_accumulation_steps=settings.accumulate,
-            log_with="tensorboard" if needed("tensorboard") else None,
-            project_dir=str(self.folder),
-        )
-        torch.manual_seed(settings.seed)  # of the hint blocks and the projector: the same in every process
-        self.base = load_base(settings.base)
         shards = Shards(settings.data)
         self.config = make_config(settings, self.base, shards.info)
         hint = Hint(settings.crop, settings.local_size, settings.outline)
         self.data = Run(shards, hint, settings.seed, len(self.base.model.model_sampling.sigmas))
+        torch.manual_seed(settings.seed)  # of the hint blocks and the projector: the same in every process
         trainee = Trainee(self.base, self.config)
         self.base.text("")  # before anything is moved to the accelerator
         self.base.freeze(self.device, DTYPES[settings.precision] if self.device.type != "cpu" else torch.float32)
@@ -235,11 +239,19 @@ class Training:
                 f"{newest.name} is of a run with another {', '.join(differing)}; give the same to resume exactly."
             )
         self.accelerator.load_state(str(newest))
+        self._forget_losses_after(progress["steps_done"])
         if self.average:
             self.average.load_state_dict(
                 torch.load(newest / self._average_file, map_location=self.device, weights_only=True)
             )
         self.steps_done, self.samples_seen = progress["steps_done"], progress["samples_seen"]
+
+    def _forget_losses_after(self, step: int) -> None:
+        path = self.folder / "losses.csv"
+        if self.accelerator.is_main_process and path.exists():
+            head, *lines = path.read_text(encoding="utf-8").splitlines()
+            lines = [line for line in lines if int(line.partition(",")[0]) <= step]
+            path.write_text("\n".join([head, *lines, ""]), encoding="utf-8")
 
     def _same_run(self) -> dict:
         """What must not change between a run and its resumption."""

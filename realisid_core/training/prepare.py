@@ -142,7 +142,7 @@ def encode(job: Job, portraits: Iterator[Portrait]) -> Iterator[dict[str, bytes]
     """The members of each sample."""
     base, clip_vision = encoders(job.base, job.clip_vision)
     while group := list(islice(portraits, AT_ONCE)):
-        pixels = torch.stack([torch.from_numpy(portrait.image) for portrait in group]).float() / 255
+        pixels = torch.from_numpy(np.stack([portrait.image for portrait in group])).float() / 255
         latents = base.vae.encode(pixels)
         features = clip_features(clip_vision, torch.stack([portrait.face_crop for portrait in group]))
         for portrait, latent, feature in zip(group, latents, features, strict=True):

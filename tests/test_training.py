@@ -1,0 +1,284 @@
+"""The trainer: Eq. 7, what learns and what does not, exact resuming, and a checkpoint that is what was trained."""
+
+from itertools import islice
+
+import comfy.model_sampling
+import comfy.sample
+import numpy as np
+import pytest
+import torch
+from comfy.model_base import ModelType
+from realisid_pack.realisid_core.apply import apply_branch
+from realisid_pack.realisid_core.checkpoint import load_checkpoint
+from realisid_pack.realisid_core.identity import project
+from realisid_pack.realisid_core.persons import Person
+from realisid_pack.realisid_core.training.data import Run, Share, batches, collate, read_sample
+from realisid_pack.realisid_core.training.draws import draw
+from realisid_pack.realisid_core.training.loop import CHECKPOINT
+from realisid_pack.realisid_core.training.loss import add_noise, prediction_error, training_loss
+from realisid_pack.realisid_core.training.samples import conditioning
+from realisid_pack.realisid_core.training.shards import epoch_order
+from realisid_pack.realisid_core.training.step import batch_loss
+from small_training import CELLS, CHANNELS, random_shards, training
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return random_shards(tmp_path_factory.mktemp("data"))
+
+
+def take_steps(run, count: int) -> list[float]:
+    stream = batches(run.data, run.share(), workers=0, pin=False)
+    return [run.step(stream).item() for _ in range(count)]
+
+
+def weights(module) -> dict:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+# Eq. 7
+
+
+def test_the_loss_is_equation_7_term_by_term():
+    random = np.random.default_rng(3)
+    error, face = random.standard_normal((2, 3, 4, 5)), random.random((2, 1, 4, 5))
+    whole = inside = 0.0
+    for b, c, i, j in np.ndindex(error.shape):
+        whole += error[b, c, i, j] ** 2
+        inside += (error[b, c, i, j] * face[b, 0, i, j]) ** 2
+    expected = whole / error.size + 0.7 * inside / error.size
+    loss = training_loss(torch.tensor(error), torch.tensor(face), face_weight=0.7)
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [ModelType.EPS, ModelType.V_PREDICTION])
+def test_the_error_is_the_networks_output_less_its_target(kind):
+    class Model:  # what the loss asks of the host's model: how it predicts, and its schedule
+        model_type = kind
+        model_sampling = comfy.model_base.model_sampling(type("", (), {"sampling_settings": {}}), kind)
+
+    latents, noise, output = torch.randn(3, 4, 4, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x, sigma = add_noise(Model, latents, noise, torch.tensor([0, 321, 700, 999]))
+    denoised = Model.model_sampling.calculate_denoised(sigma, output, x)
+    signal = (1 / (1 + sigma**2).sqrt())[:, None, None, None]
+    target = noise if kind == ModelType.EPS else signal * noise - (1 - signal**2).sqrt() * latents
+    assert torch.allclose(prediction_error(Model, denoised, latents, sigma), output - target, atol=1e-5)
+
+
+def test_identity_text_or_both_are_dropped_with_probability_one_twentieth_each():
+    count = 20000
+    draws = [draw(0, number, (1,), 1000) for number in range(count)]
+    kinds = [(drawn.drop_identity, drawn.drop_text) for drawn in draws]
+    deviation = (0.05 * 0.95 / count) ** 0.5
+    for kind in ((True, False), (False, True), (True, True)):
+        assert kinds.count(kind) / count == pytest.approx(0.05, abs=4 * deviation)
+
+
+def test_noise_levels_are_uniform_and_noise_is_standard_normal():
+    draws = [draw(1, number, (8,), 10) for number in range(5000)]
+    counts = np.bincount([drawn.step for drawn in draws], minlength=10)
+    assert len(counts) == 10 and np.all(abs(counts - 500) < 4 * (5000 * 0.1 * 0.9) ** 0.5)
+    noise = np.stack([drawn.noise for drawn in draws])
+    assert abs(noise.mean()) < 0.02 and abs(noise.std() - 1) < 0.02
+
+
+def test_a_dropped_identity_is_the_null_identity_and_a_dropped_text_the_empty_prompt(data, tmp_path):
+    run = training(data, tmp_path)
+    items = [run.data[number] for number in range(60)]
+    batch = collate(items)
+    for row, (sample, drawn, _) in enumerate(items):
+        assert batch.captions[row] == ("" if drawn.drop_text else sample.caption)
+        assert batch.features[row].any() != drawn.drop_identity
+    run.export(tmp_path / CHECKPOINT)
+    null = load_checkpoint(tmp_path / CHECKPOINT).null_identity()
+    with torch.no_grad():
+        trained = run.trainee.projector(torch.zeros(1, *null.shape[1:2], batch.features.shape[-1]))
+    assert torch.allclose(trained, null, atol=1e-3)
+
+
+# What learns
+
+
+def test_at_the_start_the_injected_unet_is_the_plain_unet(data, tmp_path):
+    run = training(data, tmp_path)
+    batch = next(batches(run.data, run.share(), 0, False))
+    model = run.base.model
+    x, sigma = add_noise(model, batch.latents, batch.noise, batch.steps)
+    text = [run.base.text(caption) for caption in batch.captions]
+    y = run.base.vector(torch.cat([t.pooled for t in text]).float(), batch.sizes)
+    given = {"c_crossattn": torch.cat([t.context for t in text]).float(), "y": y}
+    pose_images = batch.pose_images.float() / 255
+    with torch.no_grad():
+        timesteps = model.model_sampling.timestep(sigma)
+        seen = model.model_sampling.calculate_input(sigma, x)
+        injection = run.trainee(seen, timesteps, batch.boxes, pose_images, batch.features.float(), y)
+        plain = model.apply_model(x, sigma, transformer_options={}, **given)
+        assert torch.equal(model.apply_model(x, sigma, control=injection, transformer_options={}, **given), plain)
+        run.trainee.global_.zero_convs[0][0].bias.add_(1)
+        injection = run.trainee(seen, timesteps, batch.boxes, pose_images, batch.features.float(), y)
+        assert not torch.equal(model.apply_model(x, sigma, control=injection, transformer_options={}, **given), plain)
+
+
+def test_branches_start_as_copies_of_the_unets_encoder(data, tmp_path):
+    run = training(data, tmp_path)
+    unet = run.base.model.diffusion_model.state_dict()
+    for branch in (run.trainee.local, run.trainee.global_):
+        for key, value in branch.state_dict().items():
+            if key.startswith(("zero_convs", "middle_block_out", "input_hint_block.14")):
+                assert not value.any(), key
+            elif not key.startswith("input_hint_block"):
+                assert torch.equal(value, unet[key]), key
+
+
+def test_branches_and_projector_learn_and_the_base_stays(data, tmp_path):
+    run = training(data, tmp_path)
+    base, trained = weights(run.base.model), weights(run.trainee)
+    take_steps(run, 4)
+    assert same(base, weights(run.base.model))
+    assert all(parameter.grad is None for parameter in run.base.model.parameters())
+    unchanged = [name for name, value in weights(run.trainee).items() if torch.equal(value, trained[name])]
+    assert not unchanged
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_it_learns_a_few_samples(tmp_path, crop):
+    run = training(random_shards(tmp_path / "data", 1, 4), tmp_path, batch_size=4, crop=crop, warmup=5)
+    fixed = collate([run.data[number] for number in range(8)])
+
+    def loss() -> float:
+        with torch.no_grad():
+            return batch_loss(run.base, run.trainee, fixed, 1.0, run.device).item()
+
+    before = loss()
+    take_steps(run, 15)
+    assert loss() < 0.9 * before
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(data, tmp_path):
+    plain, recomputing = training(data, tmp_path / "a"), training(data, tmp_path / "b", recompute=True)
+    assert take_steps(plain, 2) == pytest.approx(take_steps(recomputing, 2), rel=1e-5)
+
+
+def test_accumulated_batches_are_one_larger_batch(data, tmp_path):
+    large = take_steps(training(data, tmp_path / "a", batch_size=4), 3)
+    small = take_steps(training(data, tmp_path / "b", batch_size=2, accumulate=2), 3)
+    assert large == pytest.approx(small, rel=1e-4)
+
+
+# Resuming and the checkpoint
+
+
+def test_ten_steps_and_ten_more_are_twenty_steps_exactly(data, tmp_path):
+    straight = training(data, tmp_path / "straight", steps=20)
+    straight.run()
+    training(data, tmp_path / "halves", steps=10).run()
+    resumed = training(data, tmp_path / "halves", steps=20)
+    resumed.load_newest_state()
+    resumed.run()
+    assert same(weights(straight.trainee), weights(resumed.trainee))
+    assert all(map(torch.equal, straight.average.shadow, resumed.average.shadow))
+    logs = [(tmp_path / name / "losses.csv").read_text() for name in ("straight", "halves")]
+    assert logs[0] == logs[1] and logs[0].count("\n") == 21
+
+
+def test_a_run_is_not_resumed_with_other_settings(data, tmp_path):
+    training(data, tmp_path, steps=1).run()
+    other = training(data, tmp_path, steps=2, learning_rate=1e-4)
+    with pytest.raises(ValueError, match="another learning_rate"):
+        other.load_newest_state()
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_sampling_with_the_checkpoint_is_what_was_trained(data, tmp_path, crop):
+    run = training(data, tmp_path, crop=crop, ema=0.0, steps=3)
+    run.run()
+    realisid = load_checkpoint(tmp_path / CHECKPOINT)
+    sample = read_sample(run.data.shards, 0, 0)
+    person = Person(
+        project(realisid.projector, sample.features[None].float()), sample.face, sample.box, (CELLS * 8, CELLS * 8)
+    )
+    prompts = conditioning(run.base, sample.caption), conditioning(run.base, "")
+    for branch in ("local", "global"):
+        prompts = apply_branch(branch, *prompts, realisid, [person])
+    empty = torch.zeros(1, CHANNELS, CELLS, CELLS)
+    noise = comfy.sample.prepare_noise(empty, 5)
+    options = {"sampler_name": "euler", "scheduler": "normal", "latent_image": empty, "disable_pbar": True}
+    sampled = comfy.sample.sample(run.base.patcher, noise, 1, 1.0, positive=prompts[0], negative=prompts[1], **options)
+
+    model, text = run.base.model, run.base.text(sample.caption)
+    sigma = model.model_sampling.sigma_max[None]
+    x = model.model_sampling.noise_scaling(sigma, noise, empty, max_denoise=True)
+    y = run.base.vector(text.pooled.float(), [sample.sizes])
+    run.trainee.half().float()  # as rounded as the checkpoint
+    with torch.no_grad():
+        control = run.trainee(
+            model.model_sampling.calculate_input(sigma, x),
+            model.model_sampling.timestep(sigma),
+            [sample.box],
+            run.data.hint.draw(sample, CELLS * 8)[None],
+            sample.features[None].float(),
+            y,
+        )
+        context = text.context.float()
+        given = {"c_crossattn": context, "y": y, "transformer_options": {}}
+        trained = model.apply_model(x, sigma, control=control, **given)
+        plain = model.apply_model(x, sigma, **given)
+    assert (trained - plain).abs().max() > 1e-2
+    assert torch.allclose(sampled, trained, atol=1e-4)
+
+
+# The order of the data
+
+
+def test_an_epoch_has_every_sample_once_in_another_order_than_the_next():
+    counts = (4, 9, 1, 6)
+    first, second = (epoch_order(counts, 5, epoch, 2) for epoch in (0, 1))
+    everything = {(shard, row) for shard, count in enumerate(counts) for row in range(count)}
+    assert {tuple(place) for place in first.tolist()} == everything and len(first) == len(everything)
+    assert {tuple(place) for place in second.tolist()} == everything
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, epoch_order(counts, 5, 0, 2))
+
+
+def test_two_processes_share_what_one_with_the_doubled_batch_takes():
+    alone = islice(Share(start=6, batch_size=4, process=0, processes=1), 3)
+    together = (islice(Share(6, 2, process, 2), 3) for process in (0, 1))
+    assert [[*a, *b] for a, b in zip(*together, strict=True)] == list(alone)
+
+
+def test_readers_in_other_processes_give_the_same_batches(data, tmp_path):
+    run = training(data, tmp_path)
+    near, far = (list(islice(batches(run.data, run.share(), workers, False), 4)) for workers in (0, 2))
+    for a, b in zip(near, far, strict=True):
+        assert torch.equal(a.latents, b.latents) and torch.equal(a.noise, b.noise) and a.boxes == b.boxes
+
+
+def test_data_of_another_base_are_refused(tmp_path):
+    folder = random_shards(tmp_path / "data", 1, 1)
+    info = folder / "dataset.json"
+    info.write_text(info.read_text().replace('"miniature"', '"sdxl"', 1))
+    with pytest.raises(ValueError, match="prepared for sdxl"):
+        training(folder, tmp_path)
+
+
+def test_a_folder_without_data_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Run `prepare` first"):
+        training(tmp_path, tmp_path)
+
+
+def test_samples_come_back_as_they_were_written(data):
+    from realisid_pack.realisid_core.training.shards import Shards
+
+    shards = Shards(data)
+    samples = [read_sample(shards, shard, row) for shard in range(2) for row in range(5)]
+    assert len(shards) == 10 and isinstance(Run(shards, None, 0, 10).where(13), tuple)
+    assert len({sample.latent.sum().item() for sample in samples}) == 10
+    for sample in samples:
+        x0, _, x1, y1 = sample.box.scaled(CELLS * 8, CELLS * 8)
+        points = sample.face["landmarks_xy"]
+        assert x1 - x0 == pytest.approx(max(np.ptp(points, axis=0)), rel=1e-5)
+        assert x0 <= points[:, 0].min() + 1e-4 and y1 >= points[:, 1].max() - 1e-4
