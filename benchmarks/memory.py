@@ -35,7 +35,7 @@ def changed(run: int) -> dict:
 def main() -> None:
     with tempfile.TemporaryDirectory() as home, running_server(host_path(), Path(home), "--cpu") as server:
         client = Client(server.address)
-        for photo in sorted((PACK / "examples").iterdir()):
+        for photo in sorted((PACK / "portraits").iterdir()):
             if photo.suffix in (".jpg", ".png"):
                 client.upload(photo)
         process, resident = psutil.Process(server.process.pid), []

@@ -32,7 +32,7 @@ def main(edge: int) -> None:
 
     from realisid_core import perception
 
-    picture = Image.open(PACK / "examples" / "astronaut.jpg").convert("RGB").resize((edge, edge))
+    picture = Image.open(PACK / "portraits" / "astronaut.jpg").convert("RGB").resize((edge, edge))
     image = torch.from_numpy(np.array(picture)).float()[None] / 255
     steps = {
         "detection (yunet)": lambda done: perception.detect_faces(image),

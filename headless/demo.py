@@ -29,7 +29,7 @@ def main() -> int:
         device = [] if options.gpu else ["--cpu"]
         with running_server(host_path(), Path(home), *device) as server:
             client = Client(server.address)
-            for portrait in sorted((PACK / "examples").glob("*.jpg")):
+            for portrait in sorted((PACK / "portraits").glob("*.jpg")):
                 client.upload(portrait)
             rows = [run(client, file, f"[{index}/{len(files)}]") for index, file in enumerate(files, 1)]
 

@@ -41,4 +41,4 @@ def client(server):
 @pytest.fixture(scope="session")
 def portraits() -> dict[str, Path]:
     """The shipped photos, by name."""
-    return {file.stem: file for file in sorted((PACK / "examples").glob("*.jpg"))}
+    return {file.stem: file for file in sorted((PACK / "portraits").glob("*.jpg"))}

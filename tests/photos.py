@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from realisid_pack.realisid_core.perception import detect_faces, face_landmarks
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parent.parent / "portraits"
 ASTRONAUT_BOX = (181, 62, 268, 172)  # by MTCNN, on the 512×512 picture
 
 

@@ -37,7 +37,7 @@ def picture(result) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def client(client):
-    for file in sorted((PACK / "examples").iterdir()):
+    for file in sorted((PACK / "portraits").iterdir()):
         if file.suffix in (".jpg", ".png"):
             client.upload(file)
     return client

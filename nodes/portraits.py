@@ -1,0 +1,38 @@
+"""The portraits that ship with the pack, so that a first graph runs without a photo of one's own."""
+
+from pathlib import Path
+
+from comfy_api.latest import io
+
+FOLDER = Path(__file__).resolve().parent.parent / "portraits"
+
+
+class ExamplePortrait(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RealisID_ExamplePortrait",
+            display_name="Example Portrait (RealisID)",
+            category="RealisID",
+            description="A portrait photo that ships with the pack. Put Load Image in its place for your own.",
+            inputs=[
+                io.Combo.Input(
+                    "portrait",
+                    options=sorted(file.stem for file in FOLDER.glob("*.jpg")),
+                    tooltip="Whose photo; portraits/README.md in the pack says where they come from.",
+                )
+            ],
+            outputs=[io.Image.Output(tooltip="The photo.")],
+        )
+
+    @classmethod
+    def execute(cls, portrait: str) -> io.NodeOutput:
+        import numpy as np
+        import torch
+        from PIL import Image
+
+        photo = Image.open(FOLDER / f"{portrait}.jpg").convert("RGB")
+        return io.NodeOutput(torch.from_numpy(np.asarray(photo).copy())[None].float() / 255)
+
+
+NODES = [ExamplePortrait]
