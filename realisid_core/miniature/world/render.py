@@ -20,6 +20,7 @@ OVERSAMPLING = 2
 VIEWER = np.array((0.0, 0.0, 1.0))
 LIGHT = np.array((-0.42, 0.52, 0.74)) / np.linalg.norm((-0.42, 0.52, 0.74))
 HALF = (LIGHT + VIEWER) / np.linalg.norm(LIGHT + VIEWER)
+SLIVER = 4.0  # twice the area in oversampled pixels below which a triangle has one texture place and light
 SHADE = 180.0  # the light value that leaves a texture as it is, in the 8-bit light map
 
 
@@ -101,14 +102,19 @@ def project_person(person: Person, size: int) -> Projected:
 
 
 def _planes(corners: np.ndarray, attributes: np.ndarray) -> np.ndarray:
-    """[T, 3, 3]: per attribute its slope in x, in y and its value at the origin of the picture."""
+    """[T, 3, 3]: per attribute its slope in x, in y and its value at the origin of the picture.
+
+    Slivers are of one value: OpenCV paints pixels past their edges, where slopes would lead far astray.
+    """
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     e, f = b - a, c - a
     area = e[:, 0] * f[:, 1] - e[:, 1] * f[:, 0]
     p, q = attributes[:, 1] - attributes[:, 0], attributes[:, 2] - attributes[:, 0]
     dx = (p * f[:, 1:] - q * e[:, 1:]) / area[:, None]
     dy = (q * e[:, :1] - p * f[:, :1]) / area[:, None]
-    return np.stack((dx, dy, attributes[:, 0] - dx * a[:, :1] - dy * a[:, 1:]), -1).astype(np.float32)
+    dx, dy = (np.where(np.abs(area)[:, None] < SLIVER, 0, slope) for slope in (dx, dy))
+    middle, value = corners.mean(1), attributes.mean(1)
+    return np.stack((dx, dy, value - dx * middle[:, :1] - dy * middle[:, 1:]), -1).astype(np.float32)
 
 
 def _tint() -> np.ndarray:
