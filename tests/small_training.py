@@ -42,13 +42,14 @@ def small_base() -> Base:
     model.diffusion_model.load_state_dict(seeded(model.diffusion_model, seed=7))
     parts = miniature()
     cpu = torch.device("cpu")
-    return Base("miniature", ModelPatcher(model, cpu, cpu), parts.clip, parts.vae, parts.clip_vision)
+    return Base("small", ModelPatcher(model, cpu, cpu), parts.clip, parts.vae, parts.clip_vision)
 
 
-def random_shards(folder: Path, shards: int = 2, samples: int = 5, image_size: int = CELLS * 8) -> Path:
+def random_shards(folder: Path, shards: int = 2, samples: int = 5, base: str = "small") -> Path:
     """Shards as `prepare` writes them, of noise; with square faces of different sizes in different places."""
     folder.mkdir(parents=True, exist_ok=True)
-    DatasetInfo("miniature", image_size, CHANNELS, "miniature", TOKENS, WIDTH, "face").write(folder)
+    image_size = CELLS * 8
+    DatasetInfo(base, image_size, CHANNELS, "miniature", TOKENS, WIDTH, "face").write(folder)
     random = np.random.default_rng(0)
     for number in range(shards):
         write_shard(folder, number, [_random_sample(random, image_size) for _ in range(samples)], {"dropped": {}})
@@ -85,6 +86,6 @@ def training(data: Path, output: Path, **changes) -> Training:
         "sample_every": 0,
         "log_every": 1,
     }
-    settings = Settings(base="miniature", data=data, output=output, **(defaults | changes))
+    settings = Settings(base="small", data=data, output=output, **(defaults | changes))
     GradientState._reset_state()  # accelerate keeps it for the process, which has one run outside of tests
     return Training(settings, make_accelerator(settings), small_base())

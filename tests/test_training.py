@@ -260,7 +260,7 @@ def test_readers_in_other_processes_give_the_same_batches(data, tmp_path):
 def test_data_of_another_base_are_refused(tmp_path):
     folder = random_shards(tmp_path / "data", 1, 1)
     info = folder / "dataset.json"
-    info.write_text(info.read_text().replace('"miniature"', '"sdxl"', 1))
+    info.write_text(info.read_text().replace('"small"', '"sdxl"'))
     with pytest.raises(ValueError, match="prepared for sdxl"):
         training(folder, tmp_path)
 

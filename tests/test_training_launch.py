@@ -47,7 +47,7 @@ def distance(a: dict, b: dict) -> float:
 
 
 def test_two_processes_train_what_one_does_with_the_doubled_batch(tmp_path):
-    data = random_shards(tmp_path / "data")
+    data = random_shards(tmp_path / "data", base="miniature")
     alone, together = launch(data, tmp_path / "one", 1, 2), launch(data, tmp_path / "two", 2, 1)
     assert alone.keys() == together.keys()
     start = untrained(data)
