@@ -88,11 +88,10 @@ def test_a_kept_sample_is_its_picture_cropped_square(prepared, folder):
     expected = Image.fromarray(pixels("grace_hopper")[top : top + side, left : left + side])
     portrait = make_portrait(next(read_candidates([folder / "grace_hopper.jpg"])), RULES)
     resized = np.asarray(expected.resize((256, 256), Image.Resampling.LANCZOS))
-    ours, expected = (
-        reduce(picture.astype(float), "(y b) (x a) c -> y x c", "mean", a=8, b=8)
-        for picture in (portrait.image, resized)
+    ours, theirs = (
+        reduce(each.astype(float), "(y b) (x a) c -> y x c", "mean", a=8, b=8) for each in (portrait.image, resized)
     )
-    assert np.abs(ours - expected).mean() < 3  # the crop's corner is known in whole pixels of the small square
+    assert np.abs(ours - theirs).mean() < 3  # the crop's corner is known in whole pixels of the small square
     image = torch.from_numpy(portrait.image.copy()).float()[None] / 255
     with torch.no_grad():
         assert torch.allclose(encoders("miniature", None)[0].vae.encode(image)[0], sample.latent, atol=5e-3)

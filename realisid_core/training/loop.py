@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..checkpoint import RealisIDConfig, save_checkpoint
 from .base import Base, load_base
-from .data import Hint, Run, Share, batches
+from .data import Batch, Hint, Run, Share, batches
 from .ema import Average
 from .requirements import needed
 from .settings import Settings
@@ -73,6 +73,11 @@ def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDCo
     )
 
 
+def working_dtype(settings: Settings, device: torch.device) -> torch.dtype:
+    """What the frozen UNet is kept in: the precision of the computation; on the CPU float32, which autocast rounds."""
+    return DTYPES[settings.precision] if device.type != "cpu" else torch.float32
+
+
 def make_optimizer(trainee: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (the paper's values are the defaults)."""
     return torch.optim.AdamW(trainee.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -92,7 +97,7 @@ class Training:
         torch.manual_seed(settings.seed)  # of the hint blocks and the projector: the same in every process
         trainee = Trainee(self.base, self.config)
         self.base.text("")  # before anything is moved to the accelerator
-        self.base.freeze(self.device, DTYPES[settings.precision] if self.device.type != "cpu" else torch.float32)
+        self.base.freeze(self.device, working_dtype(settings, self.device))
         if settings.recompute:
             recompute_in_backward(trainee, self.base.model.diffusion_model)
         optimizer = make_optimizer(trainee, settings)
@@ -143,8 +148,7 @@ class Training:
         losses = []
         for batch in islice(stream, s.accumulate):
             with self.accelerator.accumulate(self.trainee):
-                with self.accelerator.autocast():
-                    loss = batch_loss(self.base, self.trainee, batch, s.face_weight, self.device)
+                loss = self.loss(batch)
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients and s.clip_gradient:
                     self.accelerator.clip_grad_norm_(self.trainee.parameters(), s.clip_gradient)
@@ -156,6 +160,10 @@ class Training:
         if self.average:
             self.average.update()
         return torch.stack(losses).mean()
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        with self.accelerator.autocast():
+            return batch_loss(self.base, self.trainee, batch, self.settings.face_weight, self.device)
 
     # What is written
 

@@ -67,14 +67,7 @@ def new_branch(base: Base, hint_channels: int) -> ControlNet:
 
     The hint block has the default initialisation but for its last convolution, which is a zero convolution too (Eq. 2).
     """
-    config = {key: value for key, value in base.unet_config.items() if key not in ("out_channels", "dtype", "device")}
-    network = ControlNet(
-        **config,
-        hint_channels=hint_channels,
-        dtype=torch.float32,
-        device="cpu",
-        operations=comfy.ops.disable_weight_init,
-    )
+    network = branch_network(base, hint_channels)
     encoder = base.model.diffusion_model.state_dict()
     shared = {key: encoder[key].float() for key in network.state_dict() if key in encoder}
     left, _ = network.load_state_dict(shared, strict=False)
@@ -89,6 +82,13 @@ def new_branch(base: Base, hint_channels: int) -> ControlNet:
         for parameter in part.parameters():
             nn.init.zeros_(parameter)
     return network.train()
+
+
+def branch_network(base: Base, hint_channels: int, device: str = "cpu") -> ControlNet:
+    """The host's ControlNet for this base in float32, its weights not yet set."""
+    config = {key: value for key, value in base.unet_config.items() if key not in ("out_channels", "dtype", "device")}
+    operations = comfy.ops.disable_weight_init
+    return ControlNet(**config, hint_channels=hint_channels, dtype=torch.float32, device=device, operations=operations)
 
 
 def new_projector(config: RealisIDConfig) -> IDProjector:
