@@ -1,10 +1,18 @@
-"""Writes the shipped API workflows: `python workflows/build.py`. Each exists for the miniature and for SDXL."""
+"""Writes the shipped workflows: `python -m workflows.build`, in the pack's folder.
 
+For the API each exists for the miniature and for SDXL; as graphs, for SDXL, and "start here" for the miniature.
+"""
+
+import inspect
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-API = Path(__file__).with_name("api")
+from .layout import ui_graph
+from .notes import CHECKPOINT, CLIP_VISION, MODELS, REALISID, notes
+
+FOLDER = Path(__file__).parent
 NEGATIVE = "blurry, deformed, low quality"
 
 
@@ -45,10 +53,6 @@ class Graph:
             raise KeyError(name)
         return [name, slot]
 
-    def write(self, name: str) -> None:
-        text = json.dumps(self.nodes, indent=2, ensure_ascii=False) + "\n"
-        (API / f"{name}_{self.base.name}.json").write_text(text, encoding="utf-8")
-
 
 def started(base: Base) -> Graph:
     """A graph with the models loaded: outputs "model", "clip", "vae", "clip_vision", "realisid" of the nodes below."""
@@ -56,13 +60,10 @@ def started(base: Base) -> Graph:
     if base is MINIATURE:
         graph.add("load", "RealisID_LoadMiniature", "Load the miniature")
     else:
-        graph.add("load", "CheckpointLoaderSimple", "Load SDXL", ckpt_name="sd_xl_base_1.0.safetensors")
+        graph.add("load", "CheckpointLoaderSimple", "Load SDXL", ckpt_name=CHECKPOINT)
         graph.add("vision", "CLIPVisionLoader", "Load CLIP vision", clip_name=CLIP_VISION)
-        graph.add("realisid", "RealisID_LoadModel", "Load RealisID", file="realisid_sdxl.safetensors")
+        graph.add("realisid", "RealisID_LoadModel", "Load RealisID", file=REALISID)
     return graph
-
-
-CLIP_VISION = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
 
 
 def models(graph: Graph) -> dict[str, list]:
@@ -73,8 +74,14 @@ def models(graph: Graph) -> dict[str, list]:
 
 
 def faces_of(graph: Graph, who: str, photo: str) -> list:
-    """Load a photo and find its largest face; `who` names the nodes."""
-    graph.add(f"photo_{who}", "LoadImage", f"Photo of {who}", image=photo)
+    """Load a photo, by its file in the input folder or by the name of a shipped portrait, and find its largest face.
+
+    `who` names the nodes.
+    """
+    if Path(photo).suffix:
+        graph.add(f"photo_{who}", "LoadImage", f"Photo of {who}", image=photo)
+    else:
+        graph.add(f"photo_{who}", "RealisID_ExamplePortrait", f"Photo of {who}", portrait=photo)
     return detect(graph, who, graph[f"photo_{who}"])
 
 
@@ -210,20 +217,28 @@ def finish(
     )
     graph.add("decode", "VAEDecode", "Decode", samples=graph["sample"], vae=parts["vae"])
     graph.add("save", "SaveImage", "Save", images=graph["decode"], filename_prefix=f"RealisID/{name}")
-    graph.write(name)
+
+
+def start_here(graph: Graph) -> None:
+    """A first picture: the person of a portrait, in the box you draw."""
+    someone = person(graph, "Eileen", "astronaut", boxes(graph, (0.3, 0.16, 0.4)))
+    finish(graph, "start_here", "a person wearing a red sweater, outdoors with a beach in the background", someone)
 
 
 def one_person(graph: Graph) -> None:
+    """One person, in the box you draw."""
     someone = person(graph, "Eileen", "astronaut.jpg", boxes(graph, (0.3, 0.16, 0.4)))
     finish(graph, "one_person", "a person wearing a red sweater, outdoors with a beach in the background", someone)
 
 
 def small_face(graph: Graph) -> None:
+    """A face of 1/7 of the picture's edge: the local branch works on it enlarged, so the likeness stays."""
     someone = person(graph, "Eileen", "astronaut.jpg", boxes(graph, (0.43, 0.2, 1 / 7)))
     finish(graph, "small_face", "a person wearing a black suit, outdoors with a grassy background", someone)
 
 
 def pose_from_photo(graph: Graph) -> None:
+    """The identity of one photo with the head pose and expression of another."""
     donor = faces_of(graph, "pose", "grace_hopper.jpg")
     graph.add(
         "landmarks", "RealisID_FaceLandmarks", "Pose and expression to follow", faces=donor, size=512, outline=False
@@ -234,6 +249,7 @@ def pose_from_photo(graph: Graph) -> None:
 
 
 def two_people(graph: Graph) -> None:
+    """Two people, each in a box of their own."""
     places = boxes(graph, (0.12, 0.24, 0.28), (0.6, 0.2, 0.28))
     left = person(graph, "Eileen", "astronaut.jpg", places, 0)
     right = person(graph, "Grace", "grace_hopper.jpg", places, 1)
@@ -241,7 +257,7 @@ def two_people(graph: Graph) -> None:
 
 
 def three_people(graph: Graph) -> None:
-    """The boxes overlap: each face keeps its own identity."""
+    """Three people whose boxes overlap: each face keeps its own identity."""
     places = boxes(graph, (0.1, 0.3, 0.3), (0.35, 0.14, 0.3), (0.58, 0.3, 0.3))
     persons = (
         person(graph, "Eileen", "astronaut.jpg", places, 0),
@@ -252,7 +268,7 @@ def three_people(graph: Graph) -> None:
 
 
 def inpaint(graph: Graph) -> None:
-    """Put a person into an existing photo: the box is where its face is, the mask is its face and hair."""
+    """A person put into an existing photo: the box is where its face is, the mask is its face and hair."""
     size = graph.base.size
     graph.add("scene_photo", "LoadImage", "The photo to change", image="grace_hopper.jpg")
     graph.add(
@@ -286,9 +302,39 @@ def inpaint(graph: Graph) -> None:
     finish(graph, "inpaint", "a person wearing a black suit", someone, graph["masked"])
 
 
-WORKFLOWS = (one_person, small_face, pose_from_photo, two_people, three_people, inpaint)
+Workflow = Callable[[Graph], None]
+WORKFLOWS: tuple[Workflow, ...] = (one_person, small_face, pose_from_photo, two_people, three_people, inpaint)
+
+
+def nodes_of(workflow: Workflow, base: Base) -> dict[str, dict]:
+    graph = started(base)
+    workflow(graph)
+    return graph.nodes
+
+
+def shipped(described: dict) -> Iterator[tuple[str, dict]]:
+    """Path in this folder and content of every shipped workflow; `described` is the server's /object_info."""
+    every = [(workflow, base) for base in (MINIATURE, SDXL) for workflow in WORKFLOWS]
+    for workflow, base in [(start_here, MINIATURE), *every]:
+        nodes = nodes_of(workflow, base)
+        yield f"api/{workflow.__name__}_{base.name}.json", nodes
+        if base is SDXL or workflow is start_here:
+            text = notes(nodes, inspect.getdoc(workflow))
+            yield f"{workflow.__name__}.json", ui_graph(nodes, described, text, MODELS)
+
+
+def main() -> None:
+    import tempfile
+
+    from headless.client import Client
+    from headless.server import running_server
+    from realisid_core.host import host_path
+
+    with tempfile.TemporaryDirectory() as home, running_server(host_path(), Path(home), "--cpu") as server:
+        for path, content in shipped(Client(server.address).nodes()):
+            text = json.dumps(content, indent=2 if path.startswith("api/") else 1, ensure_ascii=False) + "\n"
+            (FOLDER / path).write_text(text, encoding="utf-8")
+
 
 if __name__ == "__main__":
-    for base in (MINIATURE, SDXL):
-        for workflow in WORKFLOWS:
-            workflow(started(base))
+    main()

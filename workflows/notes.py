@@ -1,0 +1,57 @@
+"""What the graphs say to their reader, and the models that they ask for."""
+
+from . import layout
+from .layout import Step
+
+CHECKPOINT = "sd_xl_base_1.0.safetensors"
+CLIP_VISION = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
+REALISID = "realisid_sdxl.safetensors"
+
+# ComfyUI offers these for download where a file of that name is missing.
+MODELS = {
+    CHECKPOINT: {
+        "name": CHECKPOINT,
+        "url": f"https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/{CHECKPOINT}",
+        "directory": "checkpoints",
+    },
+    CLIP_VISION: {
+        "name": CLIP_VISION,
+        "url": "https://huggingface.co/h94/IP-Adapter/resolve/main/models/image_encoder/model.safetensors",
+        "directory": "clip_vision",
+    },
+}
+
+LOADING_SDXL = f"""\
+SDXL base or a fine-tune, CLIP ViT-H (its download is called *model.safetensors*: save it in `models/clip_vision` as \
+`{CLIP_VISION}`), and in `models/realisid` a RealisID model. None is published for SDXL; train one with \
+`python -m realisid_core.training` (see the README)."""
+LOADING_MINIATURE = """\
+The **miniature** ships with the pack: SDXL's parts, small. It draws the people of its own little world."""
+OWN_PHOTO = "Choose a photo of each person in **Load Image**. "
+EXAMPLE_PHOTO = "Put **Load Image** in place of the example portrait for a photo of your own. "
+IDENTITY = "Its largest face, without the background, becomes the *ID embedding*: who it is."
+DRAWING = "Draw and drag squares on the stage. The person's `index` says which box is theirs; the first is 0."
+REPLACING = "The face found in this photo gives the box; its face and hair are what is painted anew."
+DONOR = "This face gives head pose and expression, not likeness. Without it, the reference photo's own are used."
+PROMPTING = """\
+Describe clothes, place and style: who it is comes from the photo. The *global branch* lays out the picture, \
+the *local branch* draws each face enlarged."""
+SAMPLING = "`identity_guidance` pushes the likeness, the sampler's `cfg` the prompt. Press **Run**."
+
+
+def notes(workflow: dict, about: str) -> dict[Step, str]:
+    """A text for each step of a workflow; the first begins with what the workflow is about."""
+    loading = LOADING_MINIATURE if "RealisID_LoadMiniature" in _kinds(workflow) else LOADING_SDXL
+    photo = EXAMPLE_PHOTO if "RealisID_ExamplePortrait" in _kinds(workflow) else OWN_PHOTO
+    return {
+        layout.MODELS: f"**{about}**\n\n{loading}",
+        layout.WHO: photo + IDENTITY,
+        layout.WHERE: DRAWING if "boxes" in workflow else REPLACING,
+        layout.POSE: DONOR,
+        layout.PROMPT: PROMPTING,
+        layout.SAMPLE: SAMPLING,
+    }
+
+
+def _kinds(workflow: dict) -> set[str]:
+    return {node["class_type"] for node in workflow.values()}
