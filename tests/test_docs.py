@@ -1,0 +1,60 @@
+"""The help pages: one a node, complete, with pictures that exist and are small; the README's links lead somewhere."""
+
+import re
+
+import pytest
+import requests
+from conftest import PACK
+
+PAGES = PACK / "web" / "docs"
+PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#]+)\)")
+MOST_BYTES = 60_000
+TEXTS = sorted([PACK / "README.md", *(PACK / "docs").glob("*.md"), *PAGES.glob("*.md")])
+
+
+@pytest.fixture(scope="module")
+def described(client) -> dict[str, dict]:
+    return {name: node for name, node in client.nodes().items() if name.startswith("RealisID_")}
+
+
+def test_every_node_has_a_help_page_and_every_page_a_node(described):
+    assert {page.stem for page in PAGES.glob("*.md")} == set(described)
+
+
+def test_a_page_explains_every_input_and_named_output(described):
+    missing = []
+    for name, node in described.items():
+        page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+        inputs = {**node["input"].get("required", {}), **node["input"].get("optional", {})}
+        missing += [f"{name}: {socket}" for socket in [*inputs, *node["output_name"]] if not explained(socket, page)]
+    assert missing == []
+
+
+def explained(socket: str, page: str) -> bool:
+    """An item of a list names it. Outputs without a name of their own bear their type's."""
+    item = rf"(?m)^- .*`{socket}`" if not socket.isupper() else rf"(?m)^- {socket}|^- The {socket.lower()}\b"
+    return re.search(item, page) is not None
+
+
+def test_every_page_has_a_picture(described):
+    assert not [name for name in described if not PICTURE.search((PAGES / f"{name}.md").read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda file: file.name)
+def test_what_a_text_refers_to_exists(text):
+    content = text.read_text(encoding="utf-8")
+    targets = [target for target in PICTURE.findall(content) + LINK.findall(content) if "://" not in target]
+    assert not [target for target in targets if not (text.parent / target).exists()]
+
+
+def test_help_pictures_are_small():
+    assert not [file.name for file in (PAGES / "images").iterdir() if file.stat().st_size > MOST_BYTES]
+
+
+def test_the_server_serves_a_page_and_its_pictures_where_the_frontend_looks(server):
+    base = f"{server.address}/extensions/ComfyUI-RealisID/docs"
+    page = requests.get(f"{base}/RealisID_DetectFaces.md", timeout=60)
+    assert page.ok
+    for picture in PICTURE.findall(page.text):
+        assert requests.get(f"{base}/{picture}", timeout=60).headers["Content-Type"] == "image/jpeg"
