@@ -96,8 +96,6 @@ export class BoxesEditor {
     const wasSelected = hit?.index === this.state.selected
     this.gesture = { id: event.pointerId, start: point, screen: [event.clientX, event.clientY], hit, wasSelected, scale }
     if (hit && !wasSelected) this.#select(hit.index)
-    // Focus after the browser has moved it for the press itself.
-    requestAnimationFrame(() => this.#focusStage())
   }
 
   #move(event) {

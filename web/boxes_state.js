@@ -111,17 +111,17 @@ export class BoxesState {
   /**
    * What lies under `point`: `{index, corner}` with `corner` "nw", "ne", "sw", "se" or null for the inside; or null.
    * The selected box comes first, then smaller ones, so a face in front of a larger one can always be caught.
-   * `skip` goes that many candidates deeper.
+   * `tolerance` is how far from a corner it still counts, half of that on boxes that are not selected; `skip` goes that
+   * many candidates deeper.
    */
   hit(point, tolerance, skip = 0) {
     const found = []
     this.boxes.forEach((box, index) => {
       const { left, top, side } = this.pixels(box)
-      const reach = Math.min(tolerance, side / 3)
+      const reach = Math.min(index === this.selected ? tolerance : tolerance / 2, side / 3)
       const corner = cornerAt(point, left, top, side, reach)
       const inside = within(point.x, left, side) && within(point.y, top, side)
-      if (corner && (index === this.selected || inside)) found.push({ index, corner, side })
-      else if (inside) found.push({ index, corner: null, side })
+      if (corner || inside) found.push({ index, corner, side })
     })
     found.sort((a, b) => (b.index === this.selected) - (a.index === this.selected) || a.side - b.side)
     return found.length ? found[skip % found.length] : null

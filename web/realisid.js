@@ -51,6 +51,7 @@ class Binding {
     chain(node, "onAdded", () => {
       bindings.add(this)
       this.refresh()
+      requestAnimationFrame(() => requestAnimationFrame(() => this.takePlace()))
     })
     chain(node, "onConfigure", () => this.refresh())
     for (const side of ["width", "height"]) {
@@ -60,6 +61,16 @@ class Binding {
     this.editor.view.backdrop.addEventListener("load", () => this.checkShape())
     this.editor.view.backdrop.addEventListener("error", () => this.editor.view.showBackdrop(""))
     forwardToCanvas(this.editor.element)
+  }
+
+  /**
+   * Nodes 2.0 keeps a node's frame when the graph is loaded again (undo does that) and would go on showing the editor
+   * of the node that was.
+   */
+  takePlace() {
+    const { element } = this.editor
+    if (element.isConnected || this.node.graph !== app.canvas?.graph) return
+    document.querySelector(`[data-node-id="${this.node.id}"] .realisid-boxes`)?.replaceWith(element)
   }
 
   /** One step for the graph's own undo, whatever else it is watching. */

@@ -148,10 +148,11 @@ describe("what the pointer hits", () => {
     assert.equal(pick({ x: 650, y: 530 }).index, 1)
   })
 
-  test("is a corner within reach, from outside too once the box is selected", () => {
-    assert.equal(pick({ x: 94, y: 76 }), null)
+  test("is a corner within reach, which is longer once the box is selected", () => {
+    assert.deepEqual(pick({ x: 96, y: 76 }), { index: 0, corner: "nw" })
+    assert.equal(pick({ x: 90, y: 70 }), null)
     state.select(0)
-    assert.deepEqual(pick({ x: 94, y: 76 }), { index: 0, corner: "nw" })
+    assert.deepEqual(pick({ x: 90, y: 70 }), { index: 0, corner: "nw" })
     assert.deepEqual(pick({ x: 295, y: 275 }), { index: 0, corner: "se" })
   })
 

@@ -97,7 +97,10 @@ class TestPointer:
     def test_corners_can_be_caught_at_half_zoom(self, stage):
         stage.set([(100, 100, 300)])
         stage.click(250, 250)
+        width = stage.locate(".rb-stage").bounding_box()["width"]
         stage.page.evaluate("() => { app.canvas.ds.scale = 0.5; app.canvas.setDirty(true, true) }")
+        smaller = "width => document.querySelector('#tested .rb-stage').getBoundingClientRect().width < 0.6 * width"
+        stage.page.wait_for_function(smaller, arg=width)
         stage.settle()
         x, y = stage.at(400, 400)
         stage.page.mouse.move(x + 5, y + 5)
