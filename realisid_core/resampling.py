@@ -49,7 +49,7 @@ def _bilinear(at: Tensor, n: int) -> Tensor:
     return (1 - (at[:, None] - torch.arange(n, dtype=torch.float64)[None]).abs()).clamp(min=0)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def _stacked(kind, spans: tuple[tuple[float, float], ...], n: int, m: int, device, dtype) -> Tensor:
     return torch.stack([kind(a, b, n, m) for a, b in spans]).to(device=device, dtype=dtype)
 
@@ -103,8 +103,7 @@ def relocate(
 
 def location_mask(boxes: Sequence[FaceBox], height: int, width: int, device=None, dtype=torch.float32) -> Tensor:
     """`c_loc`: [B, 1, height, width], 1 inside the box, 0 outside, the covered fraction where its edge cuts a cell."""
-    masks = []
-    for box in boxes:
-        x0, y0, x1, y1 = box.scaled(width, height)
-        masks.append(torch.outer(axis_coverage(y0, y1, height), axis_coverage(x0, x1, width)))
-    return rearrange(torch.stack(masks), "b h w -> b 1 h w").to(device=device, dtype=dtype)
+    spans = [box.scaled(width, height) for box in boxes]
+    rows = torch.stack([axis_coverage(y0, y1, height) for _, y0, _, y1 in spans]).to(device=device, dtype=dtype)
+    columns = torch.stack([axis_coverage(x0, x1, width) for x0, _, x1, _ in spans]).to(device=device, dtype=dtype)
+    return rearrange(rows, "b h -> b 1 h 1") * rearrange(columns, "b w -> b 1 1 w")
