@@ -1,5 +1,6 @@
 """Reads the miniature: MODEL, CLIP, VAE, CLIP_VISION and REALISID_MODEL, all of the host's own kinds."""
 
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,9 @@ def load_miniature(weights: Path = WEIGHTS) -> Miniature:
         realisid=_realisid(weights),
         untrained=untrained,
     )
+    if (weights / "preview.json").is_file():
+        for name, value in json.loads((weights / "preview.json").read_text(encoding="utf-8")).items():
+            setattr(miniature.model.model.latent_format, name, value)
     logging.info(miniature.describe())
     return miniature
 

@@ -69,7 +69,7 @@ class Base(nn.Module):
         super().__init__()
         text, unet = initial.text_module(), initial.unet_module()
         text.load_state_dict(initial.seeded(text, seed), strict=False)
-        unet.load_state_dict(quiet(initial.seeded(unet, seed)))
+        unet.load_state_dict(initial.quiet(initial.seeded(unet, seed)))
         self.text = trainable(text.clip_g.transformer)
         self.unet = unet
         self.rows = nn.Embedding(len(vocabulary.tokens) + 1, networks.CONTEXT_DIM)
@@ -86,12 +86,6 @@ class Base(nn.Module):
         embed = Timestep(256)
         y = torch.cat([pooled, embed(sizes.flatten()).reshape(len(sizes), -1)], dim=1)
         return self.unet(noisy, timesteps, context=context, y=y)
-
-
-def quiet(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Every residual branch of the UNet starts at zero, as SDXL's own did."""
-    last = ("out_layers.3.weight", "proj_out.weight", "out.2.weight")
-    return {name: torch.zeros_like(value) if name.endswith(last) else value for name, value in state.items()}
 
 
 def train(

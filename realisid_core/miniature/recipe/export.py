@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .. import initial, loading, networks
@@ -28,6 +28,8 @@ def export(runs: Path, weights: Path) -> None:
                 halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
                 save_file({key: value.contiguous() for key, value in halves.items()}, weights / f"{file}.safetensors")
                 print(f"{file}: {sum(value.numel() for value in state.values()) / 1e6:.2f} M")
+    if (weights / "vae.safetensors").exists():
+        (weights / "preview.json").write_text(json.dumps(_preview(runs, weights)), encoding="utf-8")
 
 
 def averaged(module: torch.nn.Module, folder: Path) -> torch.nn.Module:
@@ -42,11 +44,19 @@ def averaged(module: torch.nn.Module, folder: Path) -> torch.nn.Module:
 
 def _vae(runs: Path) -> dict[str, dict[str, Tensor]]:
     model = averaged(initial.vae_module(), runs / "vae")
+    return {"vae": folded(model.state_dict(), _latents(model, _images(runs)))}
+
+
+def _images(runs: Path) -> Tensor:
+    """[200, 3, 256, 256] in -1..1."""
     pictures = Pictures(runs / "scenes")
-    sample = torch.stack([torch.from_numpy(pictures[index].copy()) for index in range(0, 400, 2)])
+    chosen = np.stack([pictures[index] for index in range(0, 400, 2)])
+    return rearrange(torch.from_numpy(chosen), "n h w c -> n c h w").float() / 127.5 - 1
+
+
+def _latents(model: torch.nn.Module, images: Tensor) -> Tensor:
     with torch.no_grad():
-        parts = [model.encode(part.permute(0, 3, 1, 2).float() / 127.5 - 1) for part in sample.split(20)]
-    return {"vae": folded(model.state_dict(), torch.cat(parts))}
+        return torch.cat([model.encode(part) for part in images.split(20)])
 
 
 def folded(state: dict[str, Tensor], latents: Tensor) -> dict[str, Tensor]:
@@ -66,12 +76,15 @@ def folded(state: dict[str, Tensor], latents: Tensor) -> dict[str, Tensor]:
     return state
 
 
-def preview_factors(latents: Tensor, images: Tensor) -> tuple[list, list]:
-    """The linear map from a latent cell [N, C, H, W] to its mean colour in -1..1, which the host's previews use."""
-    cells = rearrange(latents, "n c h w -> (n h w) c")
+def _preview(runs: Path, weights: Path) -> dict[str, list]:
+    """The linear map from a latent cell to its mean colour in -1..1, with which the host draws its previews."""
+    images = _images(runs)
+    model = initial.vae_module()
+    model.load_state_dict(load_file(weights / "vae.safetensors"))
+    cells = rearrange(_latents(model, images), "n c h w -> (n h w) c")
     colours = rearrange(torch.nn.functional.avg_pool2d(images, 8), "n c h w -> (n h w) c")
-    solution = torch.linalg.lstsq(torch.cat([cells, torch.ones_like(cells[:, :1])], 1), colours).solution
-    return solution[:-1].tolist(), solution[-1].tolist()
+    solution = torch.linalg.lstsq(torch.cat([cells, torch.ones_like(cells[:, :1])], dim=1), colours).solution
+    return {"latent_rgb_factors": solution[:-1].tolist(), "latent_rgb_factors_bias": solution[-1].tolist()}
 
 
 def _image_encoder(runs: Path) -> dict[str, dict[str, Tensor]]:

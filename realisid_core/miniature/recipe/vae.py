@@ -21,7 +21,9 @@ def train(pictures: Path, folder: Path, steps: int, batch: int, seed: int, rate:
     """Train on crops of 128 pixels, half of them round a face. Resumes where `folder` holds a state."""
     data = Pictures(pictures, SHARDS)
     model = initial.vae_module()
-    model.load_state_dict(initial.seeded(model, seed))
+    model.load_state_dict(initial.quiet(initial.seeded(model, seed)))
+    with torch.no_grad():  # little noise on the latents to begin with, or nothing gets through for hundreds of steps
+        model.quant_conv.bias[len(model.quant_conv.bias) // 2 :] -= 6
     model.to(device()).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
     average = Average(model.parameters(), 0.999)
