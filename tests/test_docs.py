@@ -48,6 +48,13 @@ def test_what_a_text_refers_to_exists(text):
     assert not [target for target in targets if not (text.parent / target).exists()]
 
 
+def test_the_readme_lists_every_node_and_workflow(described):
+    readme = (PACK / "README.md").read_text(encoding="utf-8")
+    workflows = {file.stem for file in (PACK / "workflows").glob("*.json")}
+    assert not [name for name in described if f"(web/docs/{name}.md)" not in readme]
+    assert not [name for name in workflows if f"| `{name}`" not in readme]
+
+
 def test_help_pictures_are_small():
     assert not [file.name for file in (PAGES / "images").iterdir() if file.stat().st_size > MOST_BYTES]
 
