@@ -42,7 +42,7 @@ def small_base() -> Base:
     model.diffusion_model.load_state_dict(seeded(model.diffusion_model, seed=7))
     parts = miniature()
     cpu = torch.device("cpu")
-    return Base("small", ModelPatcher(model, cpu, cpu), parts.clip, parts.vae, parts.clip_vision)
+    return Base("small", ModelPatcher(model, cpu, cpu), parts.clip, parts.vae)
 
 
 def random_shards(folder: Path, shards: int = 2, samples: int = 5, base: str = "small") -> Path:

@@ -2,24 +2,45 @@
 
 from itertools import islice
 
-import comfy.model_sampling
+import comfy.model_base
 import comfy.sample
+import comfy.supported_models
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from comfy.model_base import ModelType
+from comfy.model_patcher import ModelPatcher
+from PIL import Image
 from realisid_pack.realisid_core.apply import apply_branch
 from realisid_pack.realisid_core.checkpoint import load_checkpoint
 from realisid_pack.realisid_core.identity import project
 from realisid_pack.realisid_core.persons import Person
+from realisid_pack.realisid_core.training.base import Base
 from realisid_pack.realisid_core.training.data import Run, Share, batches, collate, read_sample
 from realisid_pack.realisid_core.training.draws import draw
 from realisid_pack.realisid_core.training.loop import CHECKPOINT
 from realisid_pack.realisid_core.training.loss import add_noise, prediction_error, training_loss
 from realisid_pack.realisid_core.training.samples import conditioning
-from realisid_pack.realisid_core.training.shards import epoch_order
+from realisid_pack.realisid_core.training.shards import Shards, epoch_order
 from realisid_pack.realisid_core.training.step import batch_loss
+from realisid_pack.realisid_core.training.trainee import branch_network
 from small_training import CELLS, CHANNELS, random_shards, training
+
+SDXL = {
+    "in_channels": 4,
+    "out_channels": 4,
+    "image_size": 32,
+    "channel_mult": [1, 2, 4],
+    "num_res_blocks": [2, 2, 2],
+    "transformer_depth_middle": 10,
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+    "num_classes": "sequential",
+    "use_spatial_transformer": True,
+    "use_temporal_resblock": False,
+    "use_checkpoint": False,
+    "legacy": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +155,20 @@ def test_branches_start_as_copies_of_the_unets_encoder(data, tmp_path):
                 assert torch.equal(value, unet[key]), key
 
 
+def test_a_branch_of_full_sdxl_is_the_encoder_of_its_unet_with_a_hint_block():
+    config = comfy.supported_models.SDXL({**comfy.supported_models.SDXL.unet_config, **SDXL})
+    meta = torch.device("meta")
+    base = Base("sdxl", ModelPatcher(comfy.model_base.SDXL(config, device=meta), meta, meta), None, None)
+    unet = base.model.diffusion_model.state_dict()
+    branch = branch_network(base, 3, "meta").state_dict()
+    assert sum(value.numel() for value in unet.values()) == 2_567_463_684  # as SDXL 1.0 is published
+    assert sum(value.numel() for value in branch.values()) == 1_251_014_160  # as its ControlNets are
+    added = ("input_hint_block.", "zero_convs.", "middle_block_out.")
+    encoder = [key for key in unet if key.startswith(("input_blocks.", "middle_block.", "time_embed.", "label_emb."))]
+    assert {key for key in branch if not key.startswith(added)} == set(encoder)
+    assert all(branch[key].shape == unet[key].shape for key in encoder)
+
+
 def test_branches_and_projector_learn_and_the_base_stays(data, tmp_path):
     run = training(data, tmp_path)
     base, trained = weights(run.base.model), weights(run.trainee)
@@ -167,6 +202,27 @@ def test_accumulated_batches_are_one_larger_batch(data, tmp_path):
     large = take_steps(training(data, tmp_path / "a", batch_size=4), 3)
     small = take_steps(training(data, tmp_path / "b", batch_size=2, accumulate=2), 3)
     assert large == pytest.approx(small, rel=1e-4)
+
+
+def test_half_precision_trains_float32_weights(data, tmp_path):
+    AcceleratorState._reset_state(reset_partial_state=True)  # it holds one precision for the process
+    run = training(data, tmp_path, precision="bf16")
+    losses = take_steps(run, 2)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    exact = take_steps(training(data, tmp_path), 2)
+    assert losses == pytest.approx(exact, rel=0.02) and losses != exact
+    assert {parameter.dtype for parameter in run.trainee.parameters()} == {torch.float32}
+
+
+def test_sample_grids_are_drawn_while_training(tmp_path):
+    run = training(random_shards(tmp_path / "data", 1, 2), tmp_path, steps=1, sample_every=1)
+    run.run()
+    with Image.open(tmp_path / "samples" / "step-00000001.jpg") as grid:
+        assert grid.size == (2 * CELLS * 8, 2 * CELLS * 8)
+        drawn = np.asarray(grid)[CELLS * 8 :]
+    assert drawn.std() > 5
+    assert any((tmp_path / "log").iterdir())
+    assert take_steps(run, 1)  # sampling has left the base where training needs it
 
 
 # Resuming and the checkpoint
@@ -271,8 +327,6 @@ def test_a_folder_without_data_is_refused(tmp_path):
 
 
 def test_samples_come_back_as_they_were_written(data):
-    from realisid_pack.realisid_core.training.shards import Shards
-
     shards = Shards(data)
     samples = [read_sample(shards, shard, row) for shard in range(2) for row in range(5)]
     assert len(shards) == 10 and isinstance(Run(shards, None, 0, 10).where(13), tuple)

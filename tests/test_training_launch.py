@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from realisid_pack.realisid_core.checkpoint import load_checkpoint
 from realisid_pack.realisid_core.training.base import load_base
+from realisid_pack.realisid_core.training.dry_run import dry_run
 from realisid_pack.realisid_core.training.loop import make_config
 from realisid_pack.realisid_core.training.requirements import needed
 from realisid_pack.realisid_core.training.settings import Settings
@@ -57,6 +59,17 @@ def test_two_processes_train_what_one_does_with_the_doubled_batch(tmp_path):
     logs = [(tmp_path / name / "losses.csv").read_text().splitlines()[-1].split(",") for name in ("one", "two")]
     assert logs[0][:2] == logs[1][:2] == ["3", "6"]
     assert float(logs[0][2]) == pytest.approx(float(logs[1][2]), rel=1e-4)
+
+
+def test_a_dry_run_says_what_training_will_need(tmp_path):
+    settings = Settings("miniature", random_shards(tmp_path / "data", base="miniature"), tmp_path, steps=1000)
+    said = dry_run(replace(settings, precision="no", local_size=8, batch_size=1))
+    assert "UNet 12.4 M (frozen), local branch 6.6 M, global branch 6.6 M" in said
+    memory = {line.split("GiB")[1].strip(): float(line.split()[0]) for line in said.splitlines() if line[:2] == "  "}
+    assert memory["AdamW"] == pytest.approx(2 * memory["gradients"], abs=0.02)
+    assert memory["activations, batch of 1 (measured)"] > 0.01
+    assert "s a step of 1 samples" in said and "1000 steps take" in said
+    assert not list(tmp_path.glob("state-*"))
 
 
 def test_a_missing_package_is_named_with_what_to_install():

@@ -87,12 +87,11 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare(options: dict) -> None:
-    from .base import MINIATURE
+    from .base import is_miniature
     from .pictures import Rules
     from .prepare import Job, describe, prepare
 
-    miniature = options["base"] == MINIATURE or Path(options["base"]).is_dir()
-    size = options.pop("image_size") or (256 if miniature else 1024)
+    size = options.pop("image_size") or (256 if is_miniature(options["base"]) else 1024)
     smallest = options.pop("smallest_side") or size // 2
     rules = Rules(size, smallest, *(options.pop(name) for name in ("detector", "parser", "keep")))
     options["world"] = options["world"] or 0

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import comfy.clip_vision
 import comfy.model_base
 import comfy.sd
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
+from ..miniature.loading import WEIGHTS, load_miniature
 from .loss import TRAINABLE_TYPES
 
 MINIATURE = "miniature"
@@ -33,18 +33,10 @@ class Base:
     Attributes:
         name: the architecture, as a RealisID checkpoint's config names it.
         patcher, clip, vae: the host's MODEL, CLIP and VAE; a checkpoint file may lack the last two.
-        clip_vision: the image encoder that belongs to it; only the miniature has its own.
     """
 
-    def __init__(
-        self,
-        name: str,
-        patcher: ModelPatcher,
-        clip: comfy.sd.CLIP | None,
-        vae: comfy.sd.VAE | None,
-        clip_vision: comfy.clip_vision.ClipVisionModel | None = None,
-    ):
-        self.name, self.patcher, self.clip, self.vae, self.clip_vision = name, patcher, clip, vae, clip_vision
+    def __init__(self, name: str, patcher: ModelPatcher, clip: comfy.sd.CLIP | None, vae: comfy.sd.VAE | None):
+        self.name, self.patcher, self.clip, self.vae = name, patcher, clip, vae
         self.text = lru_cache(CAPTIONS_KEPT)(self._text)
         self._sizes = lru_cache(CAPTIONS_KEPT)(self._embedded_sizes)
 
@@ -86,19 +78,26 @@ class Base:
         return self.model.encode_adm(pooled_output=torch.zeros(1, 0), **dict(zip(names, size, strict=True)))
 
 
-def load_base(name: str) -> Base:
-    """The base that `--base` names: a checkpoint file that ComfyUI reads, "miniature", or a folder of such weights.
+def is_miniature(name: str) -> bool:
+    """Whether `--base` names the miniature: "miniature", or a folder that holds its weights."""
+    return name == MINIATURE or Path(name).is_dir()
+
+
+def miniature_weights(name: str) -> Path:
+    return WEIGHTS if name == MINIATURE else Path(name)
+
+
+def load_base(name: str, dtype: torch.dtype = torch.float32) -> Base:
+    """The base that `--base` names: the miniature, or a checkpoint file that ComfyUI reads, its UNet in `dtype`.
 
     Raises:
         ValueError: where the model is not of SDXL's architecture, or predicts neither ε nor v.
     """
-    if name == MINIATURE or Path(name).is_dir():
-        from ..miniature.loading import WEIGHTS, load_miniature
-
-        parts = load_miniature(WEIGHTS if name == MINIATURE else Path(name))
-        base = Base(MINIATURE, parts.model, parts.clip, parts.vae, parts.clip_vision)
+    if is_miniature(name):
+        parts = load_miniature(miniature_weights(name))
+        base = Base(MINIATURE, parts.model, parts.clip, parts.vae)
     else:
-        patcher, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(name)
+        patcher, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(name, model_options={"dtype": dtype})
         base = Base("sdxl", patcher, clip, vae)
     if not isinstance(base.model, comfy.model_base.SDXL):
         raise ValueError(f"{name} is of type {type(base.model).__name__}; RealisID trains for SDXL and its fine-tunes.")

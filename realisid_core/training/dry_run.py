@@ -22,12 +22,12 @@ FLOAT32 = 4
 def dry_run(settings: Settings) -> str:
     """Parameters, memory and time in words. A few real steps are run where the memory for them is there."""
     accelerator = make_accelerator(settings)
-    base = load_base(settings.base)
+    dtype = working_dtype(settings, accelerator.device)
+    base = load_base(settings.base, dtype)
     config = make_config(settings, base, DatasetInfo.read(settings.data))
     unet = count(base.model.diffusion_model)
     local, global_ = (count(branch_network(base, hint, "meta")) for hint in (LOCAL_HINT, GLOBAL_HINT))
     trained = local + global_ + count(new_projector(config))
-    dtype = working_dtype(settings, accelerator.device)
     memory = {
         f"frozen UNet ({str(dtype).removeprefix('torch.')})": unet * dtype.itemsize,
         "branches and projector (float32)": trained * FLOAT32,

@@ -33,8 +33,9 @@ def train(settings: Settings) -> Path:
         ValueError: a base, a data set and settings that do not belong together; says which.
         ImportError: accelerate or tensorboard missing.
     """
-    accelerator = make_accelerator(settings)  # first: it tells the host which GPU is this process's
-    training = Training(settings, accelerator, load_base(settings.base))
+    DatasetInfo.read(settings.data)  # a mistake is to show before anything large is loaded
+    accelerator = make_accelerator(settings)  # it tells the host which GPU is this process's
+    training = Training(settings, accelerator, load_base(settings.base, working_dtype(settings, accelerator.device)))
     if settings.resume:
         training.load_newest_state()
     training.run()

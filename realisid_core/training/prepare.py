@@ -13,13 +13,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import comfy.clip_vision
+import comfy.sd
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from ..identity import clip_features
+from ..miniature.loading import load_miniature
 from ..perception.models import BISENET, placed
-from .base import Base, load_base
+from .base import MINIATURE, is_miniature, miniature_weights
 from .pictures import IMAGES, Dropped, Portrait, Rules, contact_sheet, make_portrait, read_candidates, thumbnail
 from .shards import DatasetInfo, Shards, is_done, npy, read_npy, shard_reports, write_atomically, write_shard
 
@@ -61,7 +63,7 @@ def prepare(job: Job) -> dict:
     """
     job.output.mkdir(parents=True, exist_ok=True)
     job = replace(job, rules=settled(job.rules))
-    loaded_info(job).write(job.output)
+    dataset_info(job).write(job.output)
     items = work_items(job)
     missing = [number for number in range(len(items)) if not is_done(job.output, number)]
     start = time.perf_counter()
@@ -140,10 +142,10 @@ def _photos(job: Job, item: str | list[str], dropped: dict[str, list[str]]) -> I
 @torch.no_grad()
 def encode(job: Job, portraits: Iterator[Portrait]) -> Iterator[dict[str, bytes]]:
     """The members of each sample."""
-    base, clip_vision = encoders(job.base, job.clip_vision)
+    vae, clip_vision = encoders(job.base, job.clip_vision)
     while group := list(islice(portraits, AT_ONCE)):
         pixels = torch.from_numpy(np.stack([portrait.image for portrait in group])).float() / 255
-        latents = base.vae.encode(pixels)
+        latents = vae.encode(pixels)
         features = clip_features(clip_vision, torch.stack([portrait.face_crop for portrait in group]))
         for portrait, latent, feature in zip(group, latents, features, strict=True):
             facts = {"caption": portrait.caption, "source": portrait.source, "sizes": portrait.sizes}
@@ -157,24 +159,25 @@ def encode(job: Job, portraits: Iterator[Portrait]) -> Iterator[dict[str, bytes]
 
 
 @lru_cache(1)
-def encoders(base_name: str, clip_vision: str | None) -> tuple[Base, comfy.clip_vision.ClipVisionModel]:
-    """The base and the image encoder, once a process. Raises ValueError where there is no image encoder."""
-    base = load_base(base_name)
-    if clip_vision is not None:
-        return base, comfy.clip_vision.load(clip_vision)
-    if base.clip_vision is None:
+def encoders(base: str, clip_vision: str | None) -> tuple[comfy.sd.VAE, comfy.clip_vision.ClipVisionModel]:
+    """The base's VAE and the image encoder, once a process. Raises ValueError where either is missing."""
+    if is_miniature(base):
+        parts = load_miniature(miniature_weights(base))
+        return parts.vae, parts.clip_vision
+    if clip_vision is None:
         raise ValueError("--clip-vision is missing: give the image encoder's file, for instance CLIP-ViT-H-14.")
-    return base, base.clip_vision
+    _, _, vae, _ = comfy.sd.load_checkpoint_guess_config(base, output_clip=False, output_model=False)
+    return vae, comfy.clip_vision.load(clip_vision)
 
 
-def loaded_info(job: Job) -> DatasetInfo:
-    base, clip_vision = encoders(job.base, job.clip_vision)
+def dataset_info(job: Job) -> DatasetInfo:
+    vae, clip_vision = encoders(job.base, job.clip_vision)
     tokens, width = clip_features(clip_vision, torch.zeros(1, 64, 64, 3)).shape[1:]
     return DatasetInfo(
-        base=base.name,
+        base=MINIATURE if is_miniature(job.base) else "sdxl",
         image_size=job.rules.image_size,
-        latent_channels=base.model.latent_format.latent_channels,
-        clip_vision=Path(job.clip_vision).stem if job.clip_vision else base.name,
+        latent_channels=vae.latent_channels,
+        clip_vision=Path(job.clip_vision).stem if job.clip_vision else MINIATURE,
         clip_tokens=tokens,
         clip_width=width,
         keep=job.rules.keep,

@@ -1,5 +1,7 @@
 """From a batch to Eq. 7. The UNet and the branches are called as the sampler calls them."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +31,9 @@ def batch_loss(base: Base, trainee: nn.Module, batch: Batch, face_weight: float,
         y,
     )
     control = {place: [feature.to(dtype) for feature in features] for place, features in injection.items()}
-    denoised = model.apply_model(x, sigma, c_crossattn=context, y=y, control=control, transformer_options={})
+    rounded = dtype == torch.float32  # then autocast does what a base in half precision does by itself
+    with nullcontext() if rounded else torch.autocast(device.type, enabled=False):
+        denoised = model.apply_model(x, sigma, c_crossattn=context, y=y, control=control, transformer_options={})
     face = location_mask(batch.boxes, *latents.shape[-2:], device=device)
     return training_loss(prediction_error(model, denoised, latents, sigma), face, face_weight)
 
