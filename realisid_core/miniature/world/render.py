@@ -8,7 +8,8 @@ import numpy as np
 from .background import paint_background
 from .body import limbs, torso
 from .face import face_fillings, shape_face
-from .head import ears, glasses, hair, neck, skin
+from .hair import hair
+from .head import ears, glasses, neck, skin
 from .mesh import Mesh, normals
 from .scene import Person, Scene
 from .style import apply_style
