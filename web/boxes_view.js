@@ -107,9 +107,12 @@ export class BoxesView {
    */
   render(state, boxes = state.boxes, selected = state.selected) {
     const { frame } = state
-    this.stage.style.setProperty("--rb-aspect", frame.width / frame.height)
-    this.keys.setAttribute("aria-label", `Stage, ${frame.width} by ${frame.height} pixels, ${boxes.length} face boxes`)
-    this.hint.hidden = boxes.length > 0
+    const stage = `Stage, ${frame.width} by ${frame.height} pixels, ${boxes.length} face boxes`
+    if (this.keys.ariaLabel !== stage) {
+      this.keys.ariaLabel = stage
+      this.stage.style.setProperty("--rb-aspect", frame.width / frame.height)
+      this.hint.hidden = boxes.length > 0
+    }
     this.#countTo(boxes.length)
     boxes.forEach((box, index) => this.#renderBox(index, box, frame, index === selected))
     this.#renderFields(state, boxes[selected], selected, boxes.length)
@@ -122,7 +125,10 @@ export class BoxesView {
   }
 
   #renderBox(index, box, frame, selected) {
-    const { body, label, size, grip, chip, chipName, chipSize } = this.boxes[index]
+    const parts = this.boxes[index]
+    if (parts.box === box && parts.frame === frame && parts.selected === selected) return
+    Object.assign(parts, { box, frame, selected })
+    const { body, label, size, grip, chip, chipName, chipSize } = parts
     const at = percentages(box, frame)
     for (const side in at) body.style[side] = `${at[side]}%`
     body.classList.toggle("rb-selected", selected)
