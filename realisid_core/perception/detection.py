@@ -22,7 +22,7 @@ ORDERS = {
 EDGES = (640, 1280, 320)  # long edge at which YuNet looks: the first that shows a face counts
 LEAST_EDGE, MOST_EDGE = 640, 1280  # of what the other two are shown
 MTCNN_LEAST = 20  # pixels; the smallest face that it looks for
-YUNET_LEAST = 32  # pixels; in thinner strips OpenCV 4 sees faces that are not there
+YUNET_LEAST = 64  # pixels; in thinner strips OpenCV 4 reads memory that it never wrote, and sees faces there
 OVERLAP = 0.3
 
 Detection = tuple[np.ndarray, float, np.ndarray]  # xyxy, score, five points
