@@ -7,6 +7,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -43,13 +44,17 @@ def train(settings: Settings) -> Path:
 
 
 def make_accelerator(settings: Settings):
-    return needed("accelerate").Accelerator(
+    needed("tensorboard")
+    accelerator = needed("accelerate").Accelerator(
         cpu=not torch.accelerator.is_available(),
         mixed_precision=settings.precision,
         gradient_accumulation_steps=settings.accumulate,
-        log_with="tensorboard" if needed("tensorboard") else None,
+        log_with="tensorboard",
         project_dir=str(settings.output),
     )
+    if (deepspeed := accelerator.state.deepspeed_plugin) is not None:  # it asks a data loader that we do not have
+        deepspeed.deepspeed_config["train_micro_batch_size_per_gpu"] = settings.batch_size
+    return accelerator
 
 
 def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDConfig:
@@ -224,6 +229,8 @@ class Training:
             grid = sample_grid(self.base, self.folder / CHECKPOINT, self.data)
             (self.folder / "samples").mkdir(exist_ok=True)
             grid.save(self.folder / "samples" / f"step-{self.steps_done:08d}.jpg", quality=90)
+            writer = self.accelerator.get_tracker("tensorboard").writer
+            writer.add_image("samples", np.asarray(grid), self.steps_done, dataformats="HWC")
         self.base.model.to(self.device)  # the host may have moved it
         self.accelerator.wait_for_everyone()
 
@@ -264,9 +271,10 @@ class Training:
 
     def _same_run(self) -> dict:
         """What must not change between a run and its resumption."""
-        names = ("batch_size", "accumulate", "face_weight", "ema", "seed", "learning_rate", "weight_decay", "precision")
-        s = self.settings
-        return {name: getattr(s, name) for name in names} | asdict(self.config) | {"samples": len(self.data.shards)}
+        names = ("face_weight", "ema", "seed", "learning_rate", "weight_decay", "warmup", "clip_gradient", "precision")
+        settings = {name: getattr(self.settings, name) for name in names}
+        counts = {"samples per step": self.samples_per_step, "number of samples": len(self.data.shards)}
+        return settings | asdict(self.config) | counts
 
     @property
     def _sharded(self) -> bool:
