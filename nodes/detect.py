@@ -61,6 +61,7 @@ class DetectFaces(io.ComfyNode):
                 BoundingBox.Input(
                     "bboxes",
                     optional=True,
+                    extra_dict={"forceInput": True},  # newer frontends have a widget for this type, never empty
                     tooltip="Boxes found or drawn elsewhere, in pixels. When connected, nothing is detected: these are "
                     "made square and used as they are.",
                 ),

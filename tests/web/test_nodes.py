@@ -1,0 +1,48 @@
+"""What the page makes of the nodes' schemas and help pages, on each frontend and renderer."""
+
+import pytest
+import requests
+
+SENT = """async () => {
+    app.graph.clear()
+    const types = Object.keys(LiteGraph.registered_node_types).filter((type) => type.startsWith("RealisID_"))
+    for (const type of types) app.graph.add(LiteGraph.createNode(type))
+    const { output } = await app.graphToPrompt()
+    return Object.values(output).map((node) => [node.class_type, Object.keys(node.inputs)])
+}"""
+SELECT = """type => {
+    app.graph.clear()
+    const node = LiteGraph.createNode(type)
+    node.pos = [600, 200]
+    app.graph.add(node)
+    app.canvas.ds.scale = 1
+    app.canvas.ds.offset = [0, 0]
+    app.canvas.selectNode(node)
+    app.canvas.setDirty(true, true)
+}"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_welcome(addresses):
+    """Without this the template browser opens over a first start."""
+    for address in addresses.values():
+        requests.post(f"{address}/settings/Comfy.TutorialCompleted", json=True, timeout=60).raise_for_status()
+
+
+def test_what_is_not_connected_is_not_sent(page, client):
+    described = client.nodes()
+    sent = dict(page.evaluate(SENT))
+    assert len(sent) > 10
+    for name, inputs in sent.items():
+        assert set(inputs) <= set(described[name]["input"].get("required", {})), name
+
+
+def test_the_info_button_opens_the_nodes_help_with_its_picture(page):
+    page.evaluate(SELECT, "RealisID_DetectFaces")
+    page.get_by_test_id("info-button").click()
+    page.get_by_text("Each face gets a number").wait_for()
+    picture = page.locator("img[src*='docs/images/detect_faces.jpg']")
+    picture.wait_for()
+    assert page.evaluate("img => img.decode().then(() => img.naturalWidth)", picture.element_handle()) > 0
+    # The frontend looks for the language's own page first and prints that it is missing.
+    page.complaints = [complaint for complaint in page.complaints if "/RealisID_DetectFaces/en.md" not in complaint]
