@@ -323,6 +323,18 @@ def shipped(described: dict) -> Iterator[tuple[str, dict]]:
             yield f"{workflow.__name__}.json", ui_graph(nodes, described, text, MODELS)
 
 
+def graph_text(graph: dict) -> str:
+    """JSON with a line for each node, link and group."""
+    whole = {key: value for key, value in graph.items() if not (isinstance(value, list) and value)}
+    rows = {key: value for key, value in graph.items() if key not in whole}
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in whole.items()]
+    for key, value in rows.items():
+        lines.append(
+            f"{json.dumps(key)}: [\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in value) + "\n]"
+        )
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
 def main() -> None:
     import tempfile
 
@@ -332,8 +344,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as home, running_server(host_path(), Path(home), "--cpu") as server:
         for path, content in shipped(Client(server.address).nodes()):
-            text = json.dumps(content, indent=2 if path.startswith("api/") else 1, ensure_ascii=False) + "\n"
-            (FOLDER / path).write_text(text, encoding="utf-8")
+            text = json.dumps(content, indent=2, ensure_ascii=False) if path.startswith("api/") else graph_text(content)
+            (FOLDER / path).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

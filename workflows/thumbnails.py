@@ -1,0 +1,81 @@
+"""Pictures of the graphs, for ComfyUI's template browser and the docs: `python -m workflows.thumbnails`."""
+
+import io
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from headless.client import Client
+from headless.server import PACK, running_server
+from realisid_core.host import host_path
+
+FOLDER = Path(__file__).parent
+DOCS = PACK / "docs" / "images"
+IN_DOCS = {"start_here", "two_people"}
+SCREEN = {"width": 1920, "height": 1080}
+THUMBNAIL = (640, 360)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+READY = "() => window.app?.extensionManager?.setting && LiteGraph.registered_node_types.RealisID_LocationBoxes"
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,  # else the template browser greets a new user
+    "Comfy.VueNodes.Enabled": False,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.Graph.CanvasMenu": False,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,
+}
+SET = """async settings => {
+    for (const [name, value] of Object.entries(settings)) await app.extensionManager.setting.set(name, value)
+}"""
+FOCUS = "() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')"
+SHOW = "graph => app.loadGraphData(graph)"
+FIT = """([width, height]) => {
+    const groups = app.graph.groups.map(({pos, size}) => [pos[0], pos[1], pos[0] + size[0], pos[1] + size[1]])
+    const edge = (side, choose) => choose(...groups.map(group => group[side]))
+    const [left, top, right, bottom] = [edge(0, Math.min), edge(1, Math.min), edge(2, Math.max), edge(3, Math.max)]
+    const scale = Math.min(width / (right - left), height / (bottom - top)) * 0.98
+    app.canvas.ds.scale = scale
+    app.canvas.ds.offset = [width / scale / 2 - (left + right) / 2, height / scale / 2 - (top + bottom) / 2]
+    app.canvas.setDirty(true, true)
+}"""
+
+
+def main() -> None:
+    from playwright.sync_api import sync_playwright
+
+    with (
+        tempfile.TemporaryDirectory() as home,
+        running_server(host_path(), Path(home), "--cpu") as server,
+        sync_playwright() as playwright,
+    ):
+        for portrait in sorted((PACK / "portraits").glob("*.jpg")):
+            Client(server.address).upload(portrait)
+        executable = next(filter(None, map(shutil.which, BROWSERS)))
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        page = browser.new_page(viewport=SCREEN)
+        page.goto(server.address)
+        page.wait_for_function(READY)
+        page.evaluate(SET, SETTINGS)
+        page.reload()
+        page.wait_for_function(READY)
+        page.wait_for_timeout(2000)  # the start-up graph arrives a moment after the app is ready
+        page.evaluate(FOCUS)
+        for file in sorted(FOLDER.glob("*.json")):
+            page.evaluate(SHOW, json.loads(file.read_text(encoding="utf-8")))
+            page.evaluate(FIT, [SCREEN["width"], SCREEN["height"]])
+            page.wait_for_timeout(2000)  # photos load
+            write(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), file)
+
+
+def write(screen: Image.Image, graph: Path) -> None:
+    ImageOps.contain(screen, THUMBNAIL).save(graph.with_suffix(".jpg"), quality=72, optimize=True)
+    if graph.stem in IN_DOCS:
+        screen.save(DOCS / f"graph_{graph.stem}.jpg", quality=35, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
