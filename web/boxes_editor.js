@@ -258,7 +258,9 @@ export class BoxesEditor {
     view.layout.addEventListener("change", () => this.#chooseLayout())
     view.people.addEventListener("click", (event) => {
       const index = view.boxes.findIndex(({ chip }) => chip.contains(event.target))
-      if (index >= 0) this.#select(index)
+      if (index < 0) return
+      this.#select(index)
+      if (event.detail > 0) this.#focusStage()
     })
     view.name.addEventListener("input", () => this.#do((state) => state.rename(state.selected, view.name.value)))
     view.name.addEventListener("keydown", ({ key }) => ["Enter", "Escape"].includes(key) && this.#focusStage())

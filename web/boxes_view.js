@@ -5,6 +5,9 @@ import { percentages } from "./boxes_state.js"
 
 /** One a person, the same as in the server's previews; told apart by colour-blind eyes too (Okabe and Ito). */
 const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2", "#bbbbbb"]
+const DARK = "#0072b2"
+/** As many people as fit in a row with their sizes. */
+const ROOMY = 4
 const ICONS = {
   add: "M8 3v10M3 8h10",
   photo: "M2.5 4.5h2l1-1.5h5l1 1.5h2v8h-11zM8 10.6a2.2 2.2 0 1 0 0-4.4a2.2 2.2 0 0 0 0 4.4",
@@ -151,6 +154,7 @@ export class BoxesView {
       chip.remove()
     }
     while (this.boxes.length < count) this.boxes.push(this.#buildBox(this.boxes.length))
+    this.people.classList.toggle("rb-many", count > ROOMY)
   }
 
   #buildBox(index) {
@@ -166,7 +170,11 @@ export class BoxesView {
     const chipName = element("span", { className: "rb-chip-name" })
     const chipSize = element("small")
     chip.append(element("b", { textContent: index + 1 }), chipName, chipSize)
-    for (const part of [body, chip]) part.style.setProperty("--rb-colour", COLOURS[index % COLOURS.length])
+    const colour = COLOURS[index % COLOURS.length]
+    for (const part of [body, chip]) {
+      part.style.setProperty("--rb-colour", colour)
+      part.style.setProperty("--rb-ink", colour === DARK ? "#fff" : "#111")
+    }
     this.stage.append(body)
     this.people.append(chip)
     return { body, label, size, grip, chip, chipName, chipSize }
