@@ -1,4 +1,4 @@
-"""RealisID Detect Faces."""
+"""Finding faces in pictures."""
 
 import json
 
@@ -6,9 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..realisid_core import perception
 from ..realisid_core.perception.previews import boxes_picture
-
-FacesType = io.Custom("FACES")
-BoundingBox = io.Custom("BOUNDING_BOX")
+from .sockets import BoundingBox, Faces
 
 
 class DetectFaces(io.ComfyNode):
@@ -16,7 +14,7 @@ class DetectFaces(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="RealisID_DetectFaces",
-            display_name="RealisID Detect Faces",
+            display_name="Detect Faces (RealisID)",
             category="RealisID",
             description="Finds faces and gives each a square box, its confidence and five points.",
             is_output_node=True,
@@ -67,9 +65,7 @@ class DetectFaces(io.ComfyNode):
                 ),
             ],
             outputs=[
-                FacesType.Output(
-                    display_name="faces", tooltip="The pictures with their faces, for parsing and landmarks."
-                ),
+                Faces.Output(display_name="faces", tooltip="The pictures with their faces, for parsing and landmarks."),
                 BoundingBox.Output("found", "bboxes", tooltip="The boxes as found, in pixels, in ComfyUI's own form."),
                 io.String.Output(
                     display_name="details",

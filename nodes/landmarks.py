@@ -1,4 +1,4 @@
-"""RealisID Face Landmarks."""
+"""Head pose and expression of a face."""
 
 import json
 
@@ -7,9 +7,8 @@ from comfy_api.latest import io, ui
 
 from ..realisid_core import perception
 from ..realisid_core.perception.previews import landmarks_picture
-from .detect import FacesType
-
-FaceLandmarksType = io.Custom("FACE_LANDMARKS")
+from .sockets import FaceLandmarks as FaceLandmarksType
+from .sockets import Faces
 
 
 class FaceLandmarks(io.ComfyNode):
@@ -17,15 +16,15 @@ class FaceLandmarks(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="RealisID_FaceLandmarks",
-            display_name="RealisID Face Landmarks",
+            display_name="Face Landmarks (RealisID)",
             category="RealisID",
             description="Finds 478 points in each face and draws the pose-expression image from them.",
             is_output_node=True,
             inputs=[
                 io.MultiType.Input(
                     "faces",
-                    types=[FacesType, io.Image, FaceLandmarksType],
-                    tooltip="Faces from RealisID Detect Faces, a picture (its faces are then detected with the usual "
+                    types=[Faces, io.Image, FaceLandmarksType],
+                    tooltip="Faces from Detect Faces, a picture (its faces are then detected with the usual "
                     "settings), or landmarks of ComfyUI's own face node, to be drawn.",
                 ),
                 io.Int.Input(

@@ -3,6 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..realisid_core.miniature.loading import load_miniature
+from .sockets import RealisIDModel
 
 
 class LoadMiniature(io.ComfyNode):
@@ -20,7 +21,7 @@ class LoadMiniature(io.ComfyNode):
                 io.Clip.Output(tooltip="Its text encoder, for CLIPTextEncode. It knows the words of its own world."),
                 io.Vae.Output(tooltip="Its VAE, for VAEDecode and VAEEncode."),
                 io.ClipVision.Output(tooltip="Its image encoder, which the ID embedding is made with."),
-                io.Custom("REALISID_MODEL").Output(tooltip="Its RealisID branches and ID projector."),
+                RealisIDModel.Output(tooltip="Its RealisID branches and ID projector."),
             ],
         )
 

@@ -17,7 +17,7 @@ class LoadModel(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="RealisID_LoadModel",
-            display_name="Load RealisID Model",
+            display_name="Load Model (RealisID)",
             category="RealisID",
             description="Reads a trained RealisID checkpoint, both branches and the ID projector, in models/realisid.",
             inputs=[

@@ -1,11 +1,11 @@
-"""RealisID Parse Faces."""
+"""Cutting a face out of what is round it."""
 
 import torch
 from comfy_api.latest import io, ui
 
 from ..realisid_core import perception
 from ..realisid_core.perception.previews import masks_picture
-from .detect import FacesType
+from .sockets import Faces
 
 
 class ParseFaces(io.ComfyNode):
@@ -13,12 +13,12 @@ class ParseFaces(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="RealisID_ParseFaces",
-            display_name="RealisID Parse Faces",
+            display_name="Parse Faces (RealisID)",
             category="RealisID",
             description="Cuts the faces out and zeroes what does not belong to the person.",
             is_output_node=True,
             inputs=[
-                FacesType.Input("faces", tooltip="Faces from RealisID Detect Faces."),
+                Faces.Input("faces", tooltip="Faces from Detect Faces."),
                 io.Combo.Input(
                     "method",
                     options=list(perception.METHODS),
@@ -35,7 +35,7 @@ class ParseFaces(io.ComfyNode):
                 io.Int.Input("size", default=512, min=32, max=2048, step=8, tooltip="Edge of the crops, in pixels."),
             ],
             outputs=[
-                FacesType.Output("parsed", "faces", tooltip="The faces with their masks."),
+                Faces.Output("parsed", "faces", tooltip="The faces with their masks."),
                 io.Mask.Output(display_name="masks", tooltip="One mask a face, in the frame of its picture."),
                 io.Image.Output(display_name="crops", tooltip="One square crop a face, what is not kept black."),
                 io.String.Output(display_name="parser", tooltip="Which parser was used and what it kept."),

@@ -52,9 +52,8 @@ def sample(positive, negative, model=None, cfg=7.5, steps=2, size=(LATENT, LATEN
     latent = options.pop("latent", torch.zeros(batch, channels, *size))
     noise = comfy.sample.prepare_noise(latent, seed)
     sampler, scheduler = options.pop("sampler", "euler"), options.pop("scheduler", "normal")
-    return comfy.sample.sample(
-        model, noise, steps, cfg, sampler, scheduler, positive, negative, latent, disable_pbar=True, seed=seed, **options
-    )
+    options |= {"disable_pbar": True, "seed": seed}
+    return comfy.sample.sample(model, noise, steps, cfg, sampler, scheduler, positive, negative, latent, **options)
 
 
 def close(a, b, tolerance=1e-4) -> bool:
