@@ -66,6 +66,9 @@ def page(request, browser, addresses):
         "console",
         lambda message: message.type == "error" and page.complaints.append(f"{message.text} {message.location}"),
     )
+    # A new user is greeted with the template browser, in front of everything.
+    greeted = f"{addresses[frontend]}/settings/Comfy.TutorialCompleted"
+    page.request.post(greeted, data="true", headers={"Content-Type": "application/json"})
     page.goto(addresses[frontend])
     page.wait_for_function(READY, timeout=60_000)
     page.evaluate("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", renderer == "nodes2")
