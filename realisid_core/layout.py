@@ -2,7 +2,7 @@
 
 import torch
 from einops import rearrange
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from .geometry import FaceBoxes, checked, from_bounding_boxes, relative_size, scaled_about_centre
@@ -56,13 +56,14 @@ def boxes_from_faces(faces: object, width: int, height: int, scale: float = 1.0)
 
 
 def draw_layout(boxes: FaceBoxes, background: Tensor | None = None) -> Tensor:
-    """The boxes with number, name and relative size over the background (or plain): [1, h, w, 3] in 0..1."""
+    """The boxes with number, name and relative size over the background, fitted and centred: [1, h, w, 3] in 0..1."""
     scale = PREVIEW_EDGE / max(boxes.width, boxes.height)
     size = round(boxes.width * scale), round(boxes.height * scale)
     picture = Image.new("RGB", size, BACKGROUND)
     if background is not None:
         photo = Image.fromarray((background[0, ..., :3].clamp(0, 1) * 255).byte().cpu().numpy())
-        picture.paste(photo.resize(size, Image.Resampling.LANCZOS))
+        photo = ImageOps.contain(photo, size, Image.Resampling.LANCZOS)
+        picture.paste(photo, ((size[0] - photo.width) // 2, (size[1] - photo.height) // 2))
     draw = ImageDraw.Draw(picture, "RGBA")
     font = ImageFont.load_default(size=18)
     for number, box in enumerate(boxes.boxes):

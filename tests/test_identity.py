@@ -120,3 +120,10 @@ def test_the_mask_of_all_boxes_is_one_inside_any_of_them():
 
 def test_the_drawing_has_the_pictures_aspect_ratio():
     assert draw_layout(replace(FRAME, boxes=(), width=1024, height=512)).shape == (1, 384, 768, 3)
+
+
+def test_a_background_is_fitted_and_centred_as_boxes_from_its_faces_are():
+    red = torch.tensor([1.0, 0.0, 0.0]).expand(1, 100, 100, 3)
+    drawn = draw_layout(replace(FRAME, boxes=(), width=1024, height=512), red)[0]
+    assert torch.allclose(drawn[192, 384], red[0, 0, 0])
+    assert not torch.allclose(drawn[192, 20], red[0, 0, 0])
