@@ -40,7 +40,7 @@ def apply_branch(
                 f"The ID embedding of person {number} has width {person.tokens.shape[-1]}; {realisid.name} expects "
                 f"{config.context_dim}. Make the embedding with the same RealisID model."
             )
-    if not 0 <= percent_range[0] < percent_range[1]:
+    if strength == 0 or not 0 <= percent_range[0] < percent_range[1]:
         return positive, negative
     null_tokens = realisid.null_identity()
     controls: dict[object, BranchControl] = {}
@@ -52,7 +52,7 @@ def apply_branch(
             controls[previous] = new.set_previous_controlnet(previous)
         return controls[previous]
 
-    if not (strength and control_after(None).persons):
+    if not control_after(None).persons:
         return positive, negative
     return tuple(
         [

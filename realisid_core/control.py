@@ -13,14 +13,13 @@ from torch import Tensor
 
 from .branches import Injection, branch_vector, global_branch, local_branch
 from .checkpoint import RealisIDConfig
-from .geometry import FaceBox
+from .geometry import LATENT_CELL, FaceBox
 from .masked_attention import masked_cross_attention
 from .perception import pose_expression_image
 from .persons import Person
 from .resampling import location_mask, relocate
 from .rows import KEY, WHOLE_FRAME, Identity, read
 
-LATENT_CELL = 8  # pixels
 ASPECT_TOLERANCE = 0.05
 
 

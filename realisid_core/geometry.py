@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+LATENT_CELL = 8  # pixels
 MAX_BOXES = 8
 SQUARE_TOLERANCE = 0.02
 FORMAT_VERSION = 1
@@ -158,7 +159,7 @@ def _box(number: int, entry: object, width: int, height: int) -> FaceBox:
     return FaceBox(**numbers, name=name)
 
 
-def from_bounding_boxes(value: object, width: int, height: int, margin: float = 0.0) -> FaceBoxes:
+def from_bounding_boxes(value: object, width: int, height: int) -> FaceBoxes:
     """Face boxes from the host's BOUNDING_BOX or BOUNDING_BOXES, whose units are pixels of a `width` × `height` image.
 
     Takes the boxes of the first image (`list[list[dict]]`), a bare list, or one dict; each is made square by its
@@ -179,7 +180,7 @@ def from_bounding_boxes(value: object, width: int, height: int, margin: float = 
             ) from error
         metadata = entry.get("metadata") or {}
         name = str(entry.get("label") or metadata.get("label") or metadata.get("desc") or "")
-        boxes.append(from_pixels(*square(x, y, x + across, y + down, margin), width, height, name))
+        boxes.append(from_pixels(*square(x, y, x + across, y + down), width, height, name))
     return checked(boxes, width, height)
 
 

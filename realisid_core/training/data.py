@@ -10,13 +10,12 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..geometry import FaceBox, from_pixels
+from ..geometry import LATENT_CELL, FaceBox, from_pixels
 from ..perception import crop_frame, pose_expression_image
 from ..resampling import relocate
 from .draws import draw
 from .shards import Shards, epoch_order, read_npy
 
-LATENT_CELL = 8  # pixels
 SHARDS_AT_ONCE = 16
 
 

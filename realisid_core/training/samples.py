@@ -10,6 +10,7 @@ from PIL import Image
 
 from ..apply import apply_branch
 from ..checkpoint import RealisIDModel, load_checkpoint
+from ..geometry import LATENT_CELL
 from ..guidance import IdentityGuidance
 from ..identity import project
 from ..persons import Person
@@ -38,7 +39,7 @@ def sample_grid(base: Base, checkpoint: Path, data: Run) -> Image.Image:
 
 def sample_picture(base: Base, realisid: RealisIDModel, wanted: Sample, seed: int) -> Image.Image:
     """One picture by the host's sampler, with both branches and three-way guidance."""
-    side = wanted.latent.shape[-1] * 8
+    side = wanted.latent.shape[-1] * LATENT_CELL
     tokens = project(realisid.projector, wanted.features[None].float())
     person = Person(tokens, wanted.face, wanted.box, (side, side))
     prompts = conditioning(base, wanted.caption), conditioning(base, "")

@@ -13,12 +13,11 @@ from torch.utils.checkpoint import checkpoint
 
 from ..branches import Injection, add_injections, branch_vector, global_branch, local_branch
 from ..checkpoint import RealisIDConfig
-from ..geometry import FaceBox
+from ..geometry import LATENT_CELL, FaceBox
 from ..identity import IDProjector
 from ..resampling import location_mask
 from .base import Base
 
-LATENT_CELL = 8  # pixels
 LOCAL_HINT, GLOBAL_HINT = 3, 1  # channels of the pose-expression image and of the location mask
 
 
