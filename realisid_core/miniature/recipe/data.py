@@ -6,15 +6,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...perception import Face, Faces, masked_crops
-from ...perception.drawing import FACE_OVAL
 from .. import networks
-from ..world import caption, identity_vector, render, sample_identity, sample_scene, vary
+from ..references import unsteady_crop
+from ..world import Identity, caption, identity_vector, render, sample_identity, sample_scene, vary
 
 SHARD = 500
 PEOPLE = (0.6, 0.2, 0.12, 0.08)  # how often one to four people
@@ -60,26 +58,13 @@ def _crops(folder: Path, index: int, seed: int) -> None:
     _write(folder, index, np.stack(crops), notes)
 
 
-def reference_crop(who, rng: np.random.Generator) -> np.ndarray:
-    """[128, 128, 3] uint8 as `masked_crops` gives it, the box as unsteady as detectors make it.
-
-    Half of the masks keep face and hair, the others the face's outline alone, which parsing without BiSeNet gives.
-    """
+def reference_crop(who: Identity, rng: np.random.Generator) -> np.ndarray:
+    """[128, 128, 3] uint8: a masked crop of somebody in any pose, clothes, style and size."""
     side = float(np.exp(rng.uniform(np.log(1 / 6), np.log(0.6))))
     scene = sample_scene(rng, people=1, sizes=(side, side))
     person = vary(replace(scene.people[0], identity=who), rng)
     drawn = render(replace(scene, people=(person,)), networks.IMAGE_SIZE)
-    x0, y0, x1, y1 = drawn.boxes[0]
-    centre = np.array([x0 + x1, y0 + y1]) / 2 + rng.uniform(-0.06, 0.06, 2) * (x1 - x0)
-    half = (x1 - x0) / 2 * rng.uniform(0.9, 1.3)
-    box = (*(centre - half).tolist(), *(centre + half).tolist())
-    image = torch.from_numpy(drawn.image)[None].float() / 255 * float(rng.uniform(0.8, 1.2))
-    mask = drawn.masks[0]
-    if rng.random() < 0.5:
-        mask = np.zeros_like(mask)
-        cv2.fillPoly(mask, [np.round(drawn.landmarks[0][list(FACE_OVAL)]).astype(np.int32)], 1)
-    face = Face(box, box, mask=torch.from_numpy(mask).float())
-    crop = masked_crops(Faces(image.clamp(0, 1), [[face]]), networks.image_encoder_config()["image_size"])[0]
+    crop = unsteady_crop(drawn, rng, (0.9, 1.3), networks.image_encoder_config()["image_size"])
     return (crop * 255).round().to(torch.uint8).numpy()
 
 
