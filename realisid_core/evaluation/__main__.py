@@ -1,0 +1,69 @@
+"""`python -m realisid_core.evaluation draw | measure | report`: pictures of held-out people, and what they show.
+
+    evaluation="python -m realisid_core.evaluation"
+    $evaluation draw --name true                          # the face world's own pictures: the best that is possible
+    $evaluation draw --name miniature                     # the shipped checkpoint
+    $evaluation draw --name no-crop --checkpoint runs/no-crop/realisid.safetensors
+    $evaluation measure && $evaluation report
+
+Pictures that are there are not drawn again, so any command goes on where it stopped.
+"""
+
+import argparse
+from pathlib import Path
+
+from ..host import find_host
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m realisid_core.evaluation", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("runs/evaluation"), help="folder of it all (%(default)s)")
+    parser.add_argument("--images", type=int, default=200, help="of each protocol (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="0: the held-out people; others, to choose settings with")
+    parser.add_argument("--protocols", nargs="*", help="those whose name begins so; all without")
+    parser.add_argument("--processes", type=int, default=2)
+    commands = parser.add_subparsers(dest="command", required=True)
+    draw = commands.add_parser("draw", help="make the pictures of one checkpoint")
+    draw.add_argument("--name", required=True, help="of the checkpoint in the tables; true: no checkpoint at all")
+    draw.add_argument("--checkpoint", type=Path, help="a RealisID checkpoint; without: the shipped one")
+    draw.add_argument("--weights", type=Path, help="folder of the miniature's weights; without: the shipped ones")
+    draw.add_argument("--steps", type=int, default=16)
+    draw.add_argument("--guidance", type=float, default=3.0, help="the sampler's cfg, λ_t (%(default)s)")
+    draw.add_argument("--identity-guidance", type=float, help="λ_i; without: λ_t")
+    draw.add_argument("--off", action="store_true", help="no branches where there is no identity")
+    draw.add_argument("--text-only-end", type=float, default=1.0)
+    draw.add_argument("--reuse", type=int, default=1)
+    draw.add_argument("--one-pass", action="store_true")
+    commands.add_parser("measure", help="read all pictures that have not been read")
+    commands.add_parser("report", help="tables, a figure and grids of pictures")
+    args = parser.parse_args()
+    find_host()
+    from . import runs
+
+    run = runs.Evaluation(args.output, args.images, args.seed, args.protocols, args.processes)
+    if args.command == "draw":
+        from ..rows import Identity
+        from .generation import Sampling
+
+        sampling = Sampling(
+            steps=args.steps,
+            guidance=args.guidance,
+            identity_guidance=args.identity_guidance,
+            without_identity=Identity.OFF if args.off else Identity.NULL,
+            text_only_range=(0.0, args.text_only_end),
+            reuse=args.reuse,
+            one_pass=args.one_pass,
+        )
+        run.draw(args.name, args.weights, args.checkpoint, sampling)
+    elif args.command == "measure":
+        run.measure()
+    else:
+        from .report import report
+
+        report(args.output, args.output)
+
+
+if __name__ == "__main__":
+    main()

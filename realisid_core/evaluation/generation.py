@@ -1,0 +1,121 @@
+"""Makes the pictures of the evaluation as a user would: reference photos in, the host's sampler, pictures out."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import comfy.sample
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..apply import apply_branch
+from ..checkpoint import load_checkpoint
+from ..control import Savings
+from ..geometry import LATENT_CELL, FaceBox
+from ..guidance import IdentityGuidance
+from ..identity import embed_person
+from ..miniature.loading import load_miniature
+from ..miniature.networks import IMAGE_SIZE
+from ..miniature.world import Scene, caption, render
+from ..perception import Face, Faces, detect_faces, face_landmarks, faces_from_boxes
+from ..persons import Person
+from ..rows import Identity
+from .tasks import Task
+
+PHOTO_SIZE = 512
+PARSED = "the world's own mask of face and hair"  # what BiSeNet gives of a photo
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are sampled. Where `identity_guidance` is None it equals `guidance`, and a step takes two passes."""
+
+    steps: int = 16
+    guidance: float = 3.0
+    sampler: str = "dpmpp_2m"
+    scheduler: str = "karras"
+    without_identity: Identity = Identity.NULL
+    text_only_range: tuple[float, float] = (0.0, 1.0)
+    reuse: int = 1
+    one_pass: bool = False
+    identity_guidance: float | None = None
+
+
+class Painter:
+    """Draws tasks with one RealisID checkpoint.
+
+    Args:
+        weights: folder of the miniature's weights.
+        checkpoint: the RealisID checkpoint, "" for the one among the weights.
+    """
+
+    def __init__(self, weights: Path, checkpoint: Path | None, sampling: Sampling):
+        self.miniature = load_miniature(weights)
+        self.realisid = load_checkpoint(checkpoint) if checkpoint else self.miniature.realisid
+        self.sampling = sampling
+
+    @torch.inference_mode()
+    def draw(self, task: Task, seed: int) -> np.ndarray:
+        """[256, 256, 3] uint8."""
+        s = self.sampling
+        prompts = self._prompt(caption(task.scene)), self._prompt("")
+        persons = self.persons(task)
+        local, global_ = Savings(s.reuse), Savings(s.reuse, s.one_pass)
+        for branch, savings in (("local", local), ("global", global_)):
+            prompts = apply_branch(branch, *prompts, self.realisid, persons, savings=savings)
+        λ_i = s.guidance if s.identity_guidance is None else s.identity_guidance
+        guidance = IdentityGuidance(λ_i, s.without_identity, text_only_range=s.text_only_range)
+        model = guidance.patch(self.miniature.model)
+        cells = IMAGE_SIZE // LATENT_CELL
+        empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros(1, 4, cells, cells))
+        noise = comfy.sample.prepare_noise(empty, seed)
+        latent = comfy.sample.sample(
+            model, noise, s.steps, s.guidance, s.sampler, s.scheduler, *prompts, empty, disable_pbar=True, seed=seed
+        )
+        return _pixels(self.miniature.vae.decode(latent)[0])
+
+    def persons(self, task: Task) -> list[Person]:
+        frame = (IMAGE_SIZE, IMAGE_SIZE)
+        return [
+            Person(self._tokens(reference), donor_landmarks(donor), FaceBox(x, y, side, side), frame)
+            for reference, donor, (x, y, side) in zip(
+                task.references, task.donors, (person.box for person in task.scene.people), strict=True
+            )
+        ]
+
+    def _prompt(self, text: str) -> list[list]:
+        return self.miniature.clip.encode_from_tokens_scheduled(self.miniature.clip.tokenize(text))
+
+    @lru_cache(512)  # noqa: B019  the painter lives as long as its process
+    def _tokens(self, reference: Scene) -> Tensor:
+        return embed_person(self.realisid, self.miniature.clip_vision, _photo(reference))[0].tokens
+
+
+def _photo(scene: Scene) -> Faces:
+    """The face that a detector finds in a portrait, with its mask."""
+    drawn = render(scene, PHOTO_SIZE)
+    image = torch.from_numpy(drawn.image)[None].float() / 255
+    found = detect_faces(image, maximum=1).faces[0][0]
+    mask = torch.from_numpy(drawn.masks[0]).float()
+    return Faces(image, [[Face(found.found, found.box, found.score, found.points, mask)]], PARSED)
+
+
+@lru_cache(1024)
+def donor_landmarks(scene: Scene) -> dict:
+    """What MediaPipe sees in a donor's portrait."""
+    return landmarks_in(render(scene, PHOTO_SIZE).image, scene.people[0].box)
+
+
+def landmarks_in(pixels: np.ndarray, box: tuple[float, float, float]) -> dict | None:
+    """The face that MediaPipe finds about a box (x, y, side in fractions) of a picture uint8, or None."""
+    size = len(pixels)
+    x, y, side = (value * size for value in box)
+    image = torch.from_numpy(pixels)[None].float() / 255
+    faces = faces_from_boxes(image, [{"x": x, "y": y, "width": side, "height": side}])
+    found = face_landmarks(faces, skip=True)["frames"][0]
+    return found[0] if found else None
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
