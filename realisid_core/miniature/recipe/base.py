@@ -101,7 +101,7 @@ def train(
     weights = torch.stack([_weights(note["boxes"], data.shape[-1]) for note in notes])
 
     model = Base(vocabulary, seed).to(device())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average = Average(model.parameters(), 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
     (folder / "vocabulary.json").write_text(json.dumps(vocabulary.tokens), encoding="utf-8")
