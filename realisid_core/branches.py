@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -40,16 +41,37 @@ def local_branch(
         y: vector conditioning [B, A], where the network has one.
         local_size: side of the enlarged face region in latent cells.
     """
-    height, width = x.shape[-2:]
+    features = local_features(network, x, timesteps, boxes, pose_images, tokens, y, local_size, **extra)
+    return map_injection(partial(put_back, boxes=boxes, local_size=local_size, latent=x.shape[-2:]), features)
+
+
+def local_features(
+    network: nn.Module,
+    x: Tensor,
+    timesteps: Tensor,
+    boxes: Sequence[FaceBox],
+    pose_images: Tensor,
+    tokens: Tensor,
+    y: Tensor | None,
+    local_size: int,
+    **extra,
+) -> Injection:
+    """`Z(F(ẑ_t + Z(c_pe), p_id, t))`: what `local_branch` says of the faces enlarged, before it is put back."""
     face = crop_and_enlarge(x, boxes, local_size)
-    features = network(x=face, hint=pose_images, timesteps=timesteps, context=tokens, y=y, **extra)
+    return network(x=face, hint=pose_images, timesteps=timesteps, context=tokens, y=y, **extra)
 
-    def put_back(feature: Tensor) -> Tensor:
-        stride = 2 ** round(math.log2(local_size / feature.shape[-1]))
-        grid = -(-height // stride), -(-width // stride)
-        return relocate(feature, boxes, *grid, frame=(height / stride, width / stride))
 
-    return map_injection(put_back, features)
+def put_back(feature: Tensor, boxes: Sequence[FaceBox], local_size: int, latent: tuple[int, int]) -> Tensor:
+    """One of the local features where its faces are, on the UNet's feature map of that level (Eq. 4).
+
+    Args:
+        feature: [B, C, m, m], `local_size` halved level by level.
+        latent: (height, width) in cells.
+    """
+    height, width = latent
+    stride = 2 ** round(math.log2(local_size / feature.shape[-1]))
+    grid = -(-height // stride), -(-width // stride)
+    return relocate(feature, boxes, *grid, frame=(height / stride, width / stride))
 
 
 def global_branch(

@@ -1,8 +1,9 @@
 """A branch, for all persons of a picture, as something that the host treats like any other ControlNet."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import comfy.model_base
 import comfy.model_management
@@ -11,16 +12,18 @@ from comfy.controlnet import ControlBase, ControlNet
 from einops import rearrange
 from torch import Tensor
 
-from .branches import Injection, branch_vector, global_branch, local_branch
+from .branches import Injection, branch_vector, global_branch, local_features, put_back
 from .checkpoint import RealisIDConfig
 from .geometry import LATENT_CELL, FaceBox
 from .masked_attention import masked_cross_attention
+from .once_a_run import Kept, computed_once
 from .perception import pose_expression_image
 from .persons import Person
 from .resampling import location_mask, relocate
 from .rows import KEY, WHOLE_FRAME, Identity, read
 
 ASPECT_TOLERANCE = 0.05
+HEADROOM = 1.5  # times its own estimate the host wants free before it batches
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,9 @@ Item = tuple[int, tuple[int, ...]]
 class BranchControl(ControlBase):
     """One branch for all persons. Local injections are summed over persons, global ones averaged (paper, Fig. 2c).
 
-    Rows of a call that would get the same are computed once, rows that get nothing not at all, and all persons of all
-    remaining rows share one batch, split only where the host reports too little memory.
+    Rows of a call that would get the same are computed once, rows that get nothing not at all. All persons of all
+    remaining rows share one batch, unless it would be larger than the UNet's own, which the host fits to the memory it
+    has: so the peak stays the UNet's, however many persons there are.
 
     Args:
         branch: "local" or "global".
@@ -95,9 +99,10 @@ class BranchControl(ControlBase):
     def forget(self) -> None:
         """Drop what was kept for one run of the sampler."""
         self.model = None
-        self.hints: dict[tuple, Tensor] = {}
+        self.made: dict[tuple, Tensor] = {}
+        self.kept: Kept = {}
         self.evaluation, self.sigma = 0, None
-        self.kept: dict[tuple, tuple[int, Injection]] = {}
+        self.reused: dict[tuple, tuple[int, Injection]] = {}
 
     # What the host asks of a ControlNet
 
@@ -133,7 +138,8 @@ class BranchControl(ControlBase):
                 jobs.append(row)
         if not jobs:
             return previous
-        sums = self._injection(jobs) if self.savings.reuse == 1 else self._reused(jobs, float(t[0]))
+        compute = partial(self._injection, jobs, x_noisy.shape)
+        sums = compute() if self.savings.reuse == 1 else self._reused(jobs, float(t[0]), compute)
         per_row = {place: [feature[job_of_row].flatten(0, 1) for feature in sums[place]] for place in sums}
         return self.control_merge(per_row, previous, output_dtype=None)
 
@@ -155,77 +161,83 @@ class BranchControl(ControlBase):
         marks = read(cond.get(KEY), batched_number)
         return [Row(*mark, *values) for mark, *values in zip(marks, x, timesteps, y, strict=True)]
 
-    def _reused(self, jobs: list[Row], sigma: float) -> Injection:
+    def _reused(self, jobs: list[Row], sigma: float, compute: Callable[[], Injection]) -> Injection:
         """The combination over persons, computed at every `reuse`-th noise level and kept in between."""
         if sigma != self.sigma:
             self.sigma, self.evaluation = sigma, self.evaluation + 1
         key = tuple((job.identity, job.area, job.x.shape) for job in jobs)
-        computed, sums = self.kept.get(key, (None, None))
+        computed, sums = self.reused.get(key, (None, None))
         if computed is None or self.evaluation - computed >= self.savings.reuse:
-            sums = self._injection(jobs)
-            self.kept[key] = self.evaluation, sums
+            sums = compute()
+            self.reused[key] = self.evaluation, sums
         return sums
 
-    def _injection(self, jobs: list[Row]) -> Injection:
-        """For each job the combination over persons, [J + 1, b, C, H, W] a feature map; the last one is zero."""
+    def _injection(self, jobs: list[Row], call: torch.Size) -> Injection:
+        """For each job the combination over persons, [J + 1, b, C, H, W] a feature map; the last one is zero.
+
+        `call` is the shape of the UNet's own batch.
+        """
         items = self._items(jobs)
-        at_once = self._items_at_once(jobs)
+        at_once = self._items_at_once(jobs, call)
         sums: Injection = {}
         for group in (items[i : i + at_once] for i in range(0, len(items), at_once)):
-            weights = torch.tensor([self._weight(persons) for _, persons in group])
-            job_index = torch.tensor([job for job, _ in group])
-            for place, features in self._run(jobs, group).items():
-                for i, feature in enumerate(features):
-                    feature = rearrange(feature, "(item b) c h w -> item b c h w", item=len(group))
-                    if len(sums.setdefault(place, [])) == i:
-                        sums[place].append(feature.new_zeros(len(jobs) + 1, *feature.shape[1:]))
-                    weight = rearrange(weights.to(feature), "item -> item 1 1 1 1")
-                    sums[place][i].index_add_(0, job_index.to(feature.device), feature * weight)
+            self._add_to(sums, jobs, group, call)
         return sums
+
+    def _add_to(self, sums: Injection, jobs: list[Row], items: Sequence[Item], call: torch.Size) -> None:
+        """Add what a batch of items says to their jobs' sums; one by one: put back, each is as large as the frame."""
+        b = len(jobs[0].x)
+        boxes = [[self._box(self.persons[person], jobs[job]) for person in persons] for job, persons in items]
+        for place, features in self._run(jobs, items, boxes, call).items():
+            for i, feature in enumerate(features):
+                for (job, persons), faces, said in zip(items, boxes, feature.split(b), strict=True):
+                    if self._crops:
+                        said = put_back(said, faces * b, self.config.local_size, call[-2:])
+                    if len(sums.setdefault(place, [])) == i:
+                        sums[place].append(said.new_zeros(len(jobs) + 1, *said.shape))
+                    sums[place][i][job].add_(said, alpha=self._weight(persons))
 
     def _items(self, jobs: list[Row]) -> list[Item]:
         everyone = range(len(self.persons))
         shown = [tuple(everyone)] if self._one_pass else [(person,) for person in everyone]
         return [(job, persons) for job in range(len(jobs)) for persons in shown]
 
-    def _run(self, jobs: list[Row], items: Sequence[Item]) -> Injection:
-        """The network on a batch of items, each of b latents."""
-        b = len(jobs[0].x)
+    def _run(self, jobs: list[Row], items: Sequence[Item], boxes: list[list[FaceBox]], call: torch.Size) -> Injection:
+        """The network on a batch of items, each of b latents. What the local branch says is of the faces enlarged."""
         rows = [jobs[job] for job, _ in items]
-        boxes = [[self._box(self.persons[person], jobs[job]) for person in persons] for job, persons in items]
         x = torch.cat([row.x for row in rows])
+        hints = [self._hint(persons, places, x) for (_, persons), places in zip(items, boxes, strict=True)]
+        identities = [self._identity(row, persons, x) for row, (_, persons) in zip(rows, items, strict=True)]
 
-        def for_each_latent(values: list[Tensor]) -> Tensor:
-            return torch.cat(values).to(x).repeat_interleave(b, dim=0)
+        def each_latent(values: list) -> list:
+            return [value for value in values for _ in rows[0].x]
 
-        hints = [
-            torch.stack([self._hint(person, box, x) for person, box in zip(persons, places, strict=True)]).amax(0)
-            for (_, persons), places in zip(items, boxes, strict=True)
-        ]
+        def batch(keys: list[tuple]) -> Tensor:
+            return torch.cat([self.made[key] for key in each_latent(keys)])
+
+        network = self.control.control_model
         arguments = {
-            "network": self.control.control_model,
+            "network": network,
             "x": x,
             "timesteps": torch.cat([row.timesteps for row in rows]),
-            "tokens": for_each_latent([self._tokens(jobs[job], persons) for job, persons in items]),
+            "tokens": batch(identities),
             "y": None if rows[0].y is None else torch.cat([row.y for row in rows]),
             **self.control.extra_args,
         }
-        if self._crops:
-            return local_branch(
-                boxes=[box for (box,) in boxes for _ in range(b)],
-                pose_images=for_each_latent(hints),
-                local_size=self.config.local_size,
-                **arguments,
-            )
-        tokens = self.config.clip_tokens
-        masked = masked_cross_attention(self.control.control_model, boxes[0], tokens, x.shape[-2:])
-        with masked if self._one_pass else nullcontext():
-            return global_branch(hint=for_each_latent(hints), **arguments)
+        with computed_once(network, self.kept, each_latent(hints), each_latent(identities), self._room(call, x)):
+            if self._crops:
+                faces = [box for (box,) in each_latent(boxes)]
+                return local_features(
+                    boxes=faces, pose_images=batch(hints), local_size=self.config.local_size, **arguments
+                )
+            masked = masked_cross_attention(network, boxes[0], self.config.clip_tokens, x.shape[-2:])
+            with masked if self._one_pass else nullcontext():
+                return global_branch(hint=batch(hints), **arguments)
 
-    def _tokens(self, row: Row, persons: Sequence[int]) -> Tensor:
-        """The ID tokens of a pass, those of several persons one after the other: [1, N · T, D]."""
-        given = row.identity == Identity.GIVEN
-        return torch.cat([self.persons[p].tokens if given else self.null_tokens for p in persons], dim=1)
+    def _room(self, call: torch.Size, x: Tensor) -> float:
+        """Bytes that may stay in use beside the UNet's own batch of the shape `call`."""
+        free = comfy.model_management.get_free_memory(x.device)
+        return free - self.model.memory_required(list(call)) * HEADROOM
 
     @property
     def _crops(self) -> bool:
@@ -257,34 +269,43 @@ class BranchControl(ControlBase):
             )
         return person.box
 
-    def _hint(self, person: int, box: FaceBox, x: Tensor) -> Tensor:
-        """`c_pe` (local) or `c_loc` (global) of one person, [1, C, h, w]; made once a run."""
+    def _identity(self, row: Row, persons: Sequence[int], x: Tensor) -> tuple:
+        """The key in `made` of a pass's ID tokens, those of several persons one after the other: [1, N · T, D]."""
+        whose = tuple(persons) if row.identity == Identity.GIVEN else (None,) * len(persons)
+        key = ("tokens", *whose)
+        if key not in self.made:
+            tokens = [self.null_tokens if person is None else self.persons[person].tokens for person in whose]
+            self.made[key] = torch.cat(tokens, dim=1).to(x)
+        return key
+
+    def _hint(self, persons: Sequence[int], boxes: Sequence[FaceBox], x: Tensor) -> tuple:
+        """The key in `made` of the persons' `c_pe` (local) or `c_loc` (global) in one picture, [1, C, h, w]."""
         height, width = (side * LATENT_CELL for side in x.shape[-2:])
-        key = (person,) if self._crops else (person, box, height, width)
-        if key not in self.hints:
-            if self._crops:
-                hint = self._pose(person, self.config.local_size * LATENT_CELL)
-            elif self.branch == "local":
-                hint = relocate(self._pose(person, max(height, width)), [box], height, width)
-            else:
-                hint = location_mask([box], height, width)
+        key = ("hint", *persons) if self._crops else ("hint", *persons, *boxes, height, width)
+        if key not in self.made:
+            drawn = [self._draw(person, box, height, width) for person, box in zip(persons, boxes, strict=True)]
             channels = self.control.control_model.input_hint_block[0].weight.shape[1]
-            self.hints[key] = hint.expand(-1, channels, -1, -1).to(x)
-        return self.hints[key]
+            self.made[key] = torch.stack(drawn).amax(0).expand(-1, channels, -1, -1).to(x)
+        return key
+
+    def _draw(self, person: int, box: FaceBox, height: int, width: int) -> Tensor:
+        if self._crops:
+            return self._pose(person, self.config.local_size * LATENT_CELL)
+        if self.branch == "local":
+            return relocate(self._pose(person, max(height, width)), [box], height, width)
+        return location_mask([box], height, width)
 
     def _pose(self, person: int, size: int) -> Tensor:
         image = pose_expression_image(self.persons[person].landmarks, size, outline=self.config.outline)
         return rearrange(image, "h w c -> 1 c h w")
 
-    def _items_at_once(self, jobs: list[Row]) -> int:
-        """How many items fit one batch: the host's own estimate of the UNet serves, and is generous."""
+    def _items_at_once(self, jobs: list[Row], call: torch.Size) -> int:
+        """How many items have no more latent cells than the UNet's own batch of the shape `call`."""
         if self._one_pass and len({job.area for job in jobs}) > 1:
             return 1  # each area sees the boxes elsewhere, and a batch has one mask
-        shape = list(jobs[0].x.shape)
-        if self._crops:
-            shape[-2:] = [self.config.local_size] * 2
-        needed = self.model.memory_required(shape) * 1.5
-        return max(1, int(comfy.model_management.get_free_memory(jobs[0].x.device) // needed))
+        b, _, height, width = jobs[0].x.shape
+        cells = self.config.local_size**2 if self._crops else height * width
+        return max(1, call[0] * height * width // (b * cells))
 
     def _refuse_other_architectures(self, model: comfy.model_base.BaseModel) -> None:
         kind = type(model).__name__

@@ -49,7 +49,7 @@ def _bilinear(at: Tensor, n: int) -> Tensor:
     return (1 - (at[:, None] - torch.arange(n, dtype=torch.float64)[None]).abs()).clamp(min=0)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _stacked(kind, spans: tuple[tuple[float, float], ...], n: int, m: int, device, dtype) -> Tensor:
     return torch.stack([kind(a, b, n, m) for a, b in spans]).to(device=device, dtype=dtype)
 

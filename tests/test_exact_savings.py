@@ -1,0 +1,140 @@
+"""Savings that change nothing: what is computed once a run, and memory that does not grow with persons."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
+from realisid_pack.realisid_core import control as control_module
+from realisid_pack.realisid_core.apply import apply_branch
+from realisid_pack.realisid_core.branches import global_branch
+from realisid_pack.realisid_core.control import BranchControl, Savings
+from realisid_pack.realisid_core.geometry import FaceBox
+from realisid_pack.realisid_core.resampling import location_mask
+from test_guidance import passes_counted
+
+BRANCHES = ["local", "global"]
+LEFT, RIGHT = FaceBox(0.06, 0.3, 0.36, 0.36), FaceBox(0.56, 0.25, 0.38, 0.38)
+
+
+def network_of(branch):
+    realisid = miniature().realisid
+    return (realisid.local if branch == "local" else realisid.global_).control_model
+
+
+def applied(branch, number=2, **savings):
+    return apply_to((prompt("a person wearing a red sweater"), prompt("")), branch, number, **savings)
+
+
+def apply_to(conds, branch, number, **savings):
+    people = [person(seed, RIGHT if seed % 2 else LEFT) for seed in range(number)]
+    return apply_branch(branch, *conds, miniature().realisid, people, savings=Savings(**savings))
+
+
+def inputs_of(layer, monkeypatch) -> list[torch.Size]:
+    """The shape of what a layer really computes on, call by call."""
+    shapes, forward = [], layer.forward
+    monkeypatch.setattr(layer, "forward", lambda x, *a: (shapes.append(x.shape), forward(x, *a))[1])
+    return shapes
+
+
+def batches_of(branch, monkeypatch) -> list[int]:
+    """How many rows each call of a branch's network gets."""
+    rows, network = [], network_of(branch)
+    forward = network.forward
+    monkeypatch.setattr(network, "forward", lambda **k: (rows.append(len(k["x"])), forward(**k))[1])
+    return rows
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_each_hint_goes_through_the_hint_block_once_a_run(branch, monkeypatch):
+    """Two persons' hints, for rows with identity and with the null one, batches of two latents and three steps."""
+    shapes = inputs_of(network_of(branch).input_hint_block[0], monkeypatch)
+    sample(*applied(branch), steps=3, batch=2)
+    assert sum(rows for rows, _, height, _ in shapes if height > 8) == 2
+    assert len(shapes) > 1  # the stub, of one latent cell
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_keys_and_values_of_each_identity_are_computed_once_a_run(branch, monkeypatch):
+    """Two persons and the null identity."""
+    attention = network_of(branch).middle_block[1].transformer_blocks[0].attn2
+    for layer in (attention.to_k, attention.to_v):
+        shapes = inputs_of(layer, monkeypatch)
+        sample(*applied(branch), steps=3, batch=2)
+        assert sum(rows for rows, tokens, _ in shapes if tokens > 1) == 3
+
+
+@pytest.mark.parametrize(("branch", "savings"), [("local", {}), ("global", {}), ("global", {"one_pass": True})])
+def test_computing_once_a_run_changes_nothing(branch, savings, monkeypatch):
+    """Against nothing kept, and against the host's network left alone."""
+    ours = sample(*applied(branch, **savings), batch=2)
+    monkeypatch.setattr(BranchControl, "_room", lambda self, call, x: -1)
+    assert close(sample(*applied(branch, **savings), batch=2), ours, 1e-6)
+    monkeypatch.setattr(control_module, "computed_once", lambda *arguments: nullcontext())
+    assert close(sample(*applied(branch, **savings), batch=2), ours, 1e-6)
+
+
+def test_a_run_leaves_nothing_behind():
+    positive, negative = applied("local")
+    control = positive[0][1]["control"]
+    sample(positive, negative, steps=1)
+    assert not control.kept
+    assert not control.made
+    modules = network_of("local").modules()
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in modules)
+
+
+@pytest.mark.parametrize(
+    ("branch", "batches"),
+    [("local", [8, 2]), ("global", [2] * 5)],
+    ids=BRANCHES,
+)
+def test_a_batch_of_persons_is_never_larger_than_the_unets(branch, batches, monkeypatch):
+    """Five people with identity and without, beside two rows of the UNet; a local item has a quarter of its cells."""
+    rows = batches_of(branch, monkeypatch)
+    with passes_counted(miniature().model) as (model, unet_rows):
+        sample(*applied(branch, 5), model, steps=1)
+    assert (unet_rows, rows) == ([2], batches)
+
+
+@pytest.mark.parametrize(("branch", "batches"), [("local", [4, 1] * 2), ("global", [1] * 10)], ids=BRANCHES)
+def test_where_the_host_splits_its_batch_the_persons_are_split(branch, batches, monkeypatch):
+    monkeypatch.setattr(miniature().model.model, "memory_usage_factor", 1e9)  # more than any machine has
+    rows = batches_of(branch, monkeypatch)
+    with passes_counted(miniature().model) as (model, unet_rows):
+        sample(*applied(branch, 5), model, steps=1)
+    assert (unet_rows, rows) == ([1, 1], batches)
+
+
+def peak_bytes(run) -> int:
+    """The most memory in use at once for tensors on the CPU, above what was in use before."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        run()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    used = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        used += event.nbytes()
+        peak = max(peak, used)
+    return peak
+
+
+def test_seven_more_people_need_less_memory_than_one_pass_of_the_global_branch(monkeypatch):
+    """Where nothing may be kept: that takes memory for speed, and only where the host has it to spare."""
+    monkeypatch.setattr(BranchControl, "_room", lambda self, call, x: -1)
+
+    def peak_with(number: int) -> int:
+        conds = apply_to(applied("global", number), "local", number)
+        return peak_bytes(lambda: sample(*conds, steps=1))
+
+    network = network_of("global")
+    arguments = {
+        "x": torch.randn(1, network.input_blocks[0][0].weight.shape[1], LATENT, LATENT),
+        "timesteps": torch.tensor([500.0]),
+        "hint": location_mask([LEFT], *FRAME),
+        "tokens": person(1, LEFT).tokens,
+        "y": torch.zeros(1, network.label_emb[0][0].weight.shape[1]),
+    }
+    with torch.no_grad():
+        one_pass = peak_bytes(lambda: global_branch(network, **arguments))
+    assert peak_with(8) - peak_with(1) < one_pass
