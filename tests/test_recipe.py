@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from realisid_pack.realisid_core.miniature import initial, loading, networks
-from realisid_pack.realisid_core.miniature.recipe import base, encoder, export, run
+from realisid_pack.realisid_core.miniature.recipe import base, encoder, export, run, vae
 from realisid_pack.realisid_core.miniature.world import identity_vector, sample_identity
 from realisid_pack.realisid_core.training.ema import Average
 
@@ -29,6 +29,28 @@ def test_a_folded_autoencoder_has_the_same_latents_standardised_and_the_same_pic
         mean = latents.mean(dim=(0, 2, 3), keepdim=True)
         torch.testing.assert_close(standard, (latents - mean) / (latents - mean).std(), atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(model.decode(standard), pictures, atol=1e-4, rtol=1e-4)
+
+
+def test_training_the_decoder_alone_keeps_the_latents_of_the_exported_encoder():
+    model = settled(initial.vae_module())
+    average = Average(model.parameters(), 0.9)
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        exported = model.encode(image)
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    vae.freeze_encoder(model, average)
+    model.decode(model.encode(image)).sum().backward()
+    assert torch.equal(model.encode(image), exported)
+    learning = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert learning == {"decoder", "post_quant_conv"}
+
+
+def test_draws_of_noise_levels_cover_the_schedule_and_prefer_its_middle():
+    drawn = base.draw_timesteps(20000, 1000, torch.Generator().manual_seed(0))
+    assert drawn.min() < 5 and drawn.max() > 994
+    middle = ((drawn >= 250) & (drawn < 750)).float().mean()
+    assert 0.55 < middle < 0.7  # uniform draws would give a half
 
 
 def test_the_exported_base_computes_in_the_host_what_was_trained(tmp_path):

@@ -23,7 +23,7 @@ from ..persons import Person
 from ..rows import Identity
 from .tasks import Task
 
-PHOTO_SIZE = 512
+PHOTO_SIZE, PHOTO_MARGIN = 512, 0.2
 PARSED = "the world's own mask of face and hair"  # what BiSeNet gives of a photo
 
 
@@ -96,7 +96,7 @@ def _photo(scene: Scene) -> Faces:
     """The face that a detector finds in a portrait, with its mask."""
     drawn = render(scene, PHOTO_SIZE)
     image = torch.from_numpy(drawn.image)[None].float() / 255
-    found = detect_faces(image, maximum=1).faces[0][0]
+    found = detect_faces(image, maximum=1, margin=PHOTO_MARGIN).faces[0][0]
     mask = torch.from_numpy(drawn.masks[0]).float()
     return Faces(image, [[Face(found.found, found.box, found.score, found.points, mask)]], PARSED)
 

@@ -33,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
         training.add_argument("--seed", type=int, default=0)
         training.add_argument("--save-minutes", type=float, default=4)
 
+    commands.choices["vae"].add_argument(
+        "--decoder-only", action="store_true", help="leave the encoder, whose latents the base has learnt, as it is"
+    )
     commands.add_parser("latents", help="encode the scenes with the exported VAE")
     commands.add_parser("export", help="write the weights of every part that has been trained")
 
@@ -66,7 +69,7 @@ def main() -> None:
 
         options = (runs / args.command, args.steps, args.batch, args.seed, args.rate, args.save_minutes)
         if args.command == "vae":
-            vae.train(runs / "scenes", *options)
+            vae.train(runs / "scenes", *options, args.decoder_only)
         elif args.command == "encoder":
             encoder.train(runs / "crops", *options)
         else:

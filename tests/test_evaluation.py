@@ -1,0 +1,122 @@
+"""The evaluation reads pictures rightly: true pictures of what was asked for score high, wrong ones low."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from realisid_pack.realisid_core.evaluation import colours, runs, tasks
+from realisid_pack.realisid_core.evaluation.generation import Painter, Sampling
+from realisid_pack.realisid_core.evaluation.recogniser import WEIGHTS as RECOGNISER
+from realisid_pack.realisid_core.evaluation.report import report
+from realisid_pack.realisid_core.miniature.loading import WEIGHTS
+from realisid_pack.realisid_core.miniature.networks import IMAGE_SIZE
+from realisid_pack.realisid_core.miniature.world import render
+
+COUNT = 6
+recognises = pytest.mark.skipif(not RECOGNISER.is_file(), reason="SKIPPED: the recogniser is not trained.")
+
+
+def asked(name, count=COUNT):
+    return list(tasks.tasks(tasks.PROTOCOLS[name], count))
+
+
+def drawn(task, size=IMAGE_SIZE):
+    return render(task.scene, size).image
+
+
+def measured(task, picture, stranger):
+    from realisid_pack.realisid_core.evaluation.measures import measure
+
+    return measure(picture, 0, task, stranger)
+
+
+def test_a_number_shows_the_same_people_at_every_size():
+    first, last = (asked(name)[0] for name in ("one person, 1/4", "one person, 1/7"))
+    assert first.scene.people[0].identity == last.scene.people[0].identity
+    assert first.scene.people[0].pose == last.scene.people[0].pose
+    assert last.scene.people[0].box[2] == pytest.approx(1 / 7, abs=1e-4)
+
+
+def test_no_person_is_met_twice_and_donors_are_others():
+    everyone = [person.identity for task in asked("three people, 1/5") for person in task.scene.people]
+    donors = [donor.people[0].identity for task in asked("three people, 1/5") for donor in task.donors]
+    assert len(set(everyone + donors)) == 6 * COUNT
+
+
+def test_people_for_choosing_settings_are_not_the_held_out_ones():
+    protocol = tasks.PROTOCOLS["one person, 1/4"]
+    held_out = {tasks.task(protocol, number).scene.people[0].identity for number in range(COUNT)}
+    others = {tasks.task(protocol, number, seed=1).scene.people[0].identity for number in range(COUNT)}
+    assert not held_out & others
+
+
+def test_every_second_picture_of_two_has_overlapping_boxes():
+    def overlapping(task):
+        (x, _, side), (other, _, _) = (person.box for person in task.scene.people)
+        return abs(x - other) < side
+
+    assert [overlapping(task) for task in asked("two people, 1/4")] == [False, True] * (COUNT // 2)
+
+
+def test_true_pictures_have_the_colours_that_were_asked_for():
+    protocol = tasks.PROTOCOLS["one person, 1/5"]
+    shirts, backgrounds = [], []
+    for task in tasks.tasks(protocol, 40):
+        shirts.append(colours.shirt_colour(drawn(task), task.scene, 0))
+        backgrounds.append(colours.background_colour(drawn(task), task.scene))
+    assert np.nanmean(shirts) >= 0.95
+    assert np.nanmean(backgrounds) >= 0.95
+
+
+def test_a_picture_in_another_colour_is_noticed():
+    task = asked("one person, 1/5")[0]
+    person = task.scene.people[0]
+    other = "red" if person.shirt[0] != "red" else "blue"
+    repainted = replace(task.scene, people=(replace(person, shirt=(other, person.shirt[1])),))
+    assert colours.shirt_colour(render(repainted, IMAGE_SIZE).image, task.scene, 0) == 0
+
+
+@recognises
+def test_a_true_picture_scores_high_in_everything():
+    for name in ("one person, 1/4", "two people, 1/4"):
+        task, stranger = asked(name)[0], asked(name)[1].references[0]
+        for row in measured(task, drawn(task), stranger):
+            assert row.similarity > 0.5 > row.stranger
+            assert row.overlap > 0.6
+            assert row.people == 0
+            assert row.yaw < 12 and row.jaw < 0.35
+            assert not row.similarity <= row.neighbour
+
+
+@recognises
+def test_the_picture_of_somebody_else_in_another_pose_and_place_scores_low():
+    task, other = asked("one person, 1/4")[:2]
+    right = measured(task, drawn(task), other.references[0])[0]
+    wrong = measured(task, drawn(other), other.references[0])[0]
+    assert wrong.similarity < right.similarity
+    assert wrong.overlap < right.overlap
+
+
+@recognises
+def test_an_evaluation_goes_on_where_it_stopped_and_reports(tmp_path):
+    run = runs.Evaluation(tmp_path, 2, 0, ["one person, 1/4"], 1)
+    run.draw("true", None, None, Sampling())
+    pictures = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    runs.Evaluation(tmp_path, 3, 0, ["one person, 1/4"], 1).draw("true", None, None, Sampling())
+    assert len(list(tmp_path.rglob("*.png"))) == 3
+    assert all(path.stat().st_mtime_ns == then for path, then in pictures.items())
+    for _ in range(2):
+        runs.Evaluation(tmp_path, 3, 0, ["one person, 1/4"], 1).measure()
+    assert len(runs.read_measures(tmp_path / "true" / runs.MEASURES)) == 3
+    report(tmp_path, tmp_path)
+    assert "Identity similarity" in (tmp_path / "tables.md").read_text(encoding="utf-8")
+    assert (tmp_path / "sizes.png").is_file()
+
+
+def test_a_painter_draws_the_same_picture_from_the_same_seed():
+    painter = Painter(WEIGHTS, None, Sampling(steps=2))
+    task = asked("two people, 1/4")[1]
+    first, again, other = (painter.draw(task, seed) for seed in (1, 1, 2))
+    assert first.shape == (IMAGE_SIZE, IMAGE_SIZE, 3) and first.dtype == np.uint8
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
