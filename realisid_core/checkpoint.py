@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .identity import IDProjector, null_identity
+from .identity import IDProjector, null_identity, projector_of
 
 METADATA_KEY = "realisid"
 FORMAT_VERSION = 1
@@ -68,8 +68,8 @@ class RealisIDModel:
     name: str = ""
 
     def null_identity(self) -> Tensor:
-        """[1, T, context_dim]: what "without ID embedding" means."""
-        return null_identity(self.projector, self.config.clip_tokens)
+        """[1, T, context_dim]: what "without ID embedding" means. Raises ValueError where the file has no projector."""
+        return null_identity(projector_of(self), self.config.clip_tokens)
 
     def describe(self) -> str:
         parts = [

@@ -39,6 +39,13 @@ class IDProjector(nn.Module):
         return self.proj(self.norm(features))
 
 
+def projector_of(realisid) -> ModelPatcher:
+    """The ID projector of a RealisID model. Raises ValueError where its checkpoint has none."""
+    if realisid.projector is None:
+        raise ValueError(f"The RealisID model {realisid.name} has no ID projector. Load a complete checkpoint.")
+    return realisid.projector
+
+
 def project(projector: ModelPatcher, features: Tensor) -> Tensor:
     """`p_id` of CLIP features [B, T, clip_width], computed where the host wants it: [B, T, context_dim], float32."""
     comfy.model_management.load_models_gpu([projector])
@@ -70,7 +77,7 @@ def id_embedding(realisid, clip_vision, crops: Tensor) -> Tensor:
             f"clip_vision gives {features.shape[1]} tokens of width {features.shape[2]}; this RealisID checkpoint "
             f"needs {expected[0]} of width {expected[1]} ({realisid.config.clip_vision}). Load that CLIP vision model."
         )
-    return project(realisid.projector, features).mean(dim=0, keepdim=True)
+    return project(projector_of(realisid), features).mean(dim=0, keepdim=True)
 
 
 def embed_person(realisid, clip_vision, faces: Faces) -> tuple[IDEmbedding, Tensor]:
@@ -79,8 +86,7 @@ def embed_person(realisid, clip_vision, faces: Faces) -> tuple[IDEmbedding, Tens
     Raises:
         ValueError: no face, a checkpoint without ID projector, or a CLIP vision model of another kind.
     """
-    if realisid.projector is None:
-        raise ValueError(f"The RealisID model {realisid.name} has no ID projector. Load a complete checkpoint.")
+    projector_of(realisid)  # before the work that its lack would waste
     if len(faces) == 0:
         raise ValueError("faces holds no face. Connect faces that RealisID_DetectFaces found.")
     if faces.parsed is None:

@@ -134,7 +134,7 @@ def test_rows_of_every_chain_meet_other_controlnets(conditionings):
 def test_a_split_batch_gives_what_one_batch_gives(conditionings, branch, monkeypatch):
     people = [person(1, LEFT), person(2, RIGHT), person(3, WHOLE)]
     together = sample(*apply_branch(branch, *conditionings, realisid(), people))
-    monkeypatch.setattr(BranchControl, "_items_at_once", lambda self, jobs: 1)
+    monkeypatch.setattr(BranchControl, "_items_at_once", lambda self, jobs, call: 1)
     assert close(sample(*apply_branch(branch, *conditionings, realisid(), people)), together)
 
 
@@ -158,3 +158,8 @@ def test_a_checkpoint_of_another_width_is_refused(conditionings):
     narrow = replace(person(1, LEFT), tokens=torch.zeros(1, 5, 7))
     with pytest.raises(ValueError, match="width 7"):
         apply_branch("local", *conditionings, realisid(), [narrow])
+
+
+def test_a_checkpoint_without_projector_is_named(conditionings):
+    with pytest.raises(ValueError, match="has no ID projector"):
+        apply_branch("local", *conditionings, replace(realisid(), projector=None), [person(1, LEFT)])
