@@ -56,12 +56,12 @@ class IdentityGuidance:
         λ_t = model_options.get("transformer_options", {}).get(TEXT_GUIDANCE_KEY, 1.0)
         λ_i = self.identity_guidance
 
-        if λ_t == 0:
+        guided = [i for i, cond in enumerate(conds) if cond and any(carries_identity(c, sigma) for c in cond)]
+        if guided and λ_t == 0:
             raise ValueError(
                 "cfg is 0, which leaves text guidance no weight to carry identity guidance. Set the sampler's cfg to 1 "
                 "(no negative prompt) or more."
             )
-        guided = [i for i, cond in enumerate(conds) if cond and any(carries_identity(c, sigma) for c in cond)]
         text_only = [[_as(c, self.without_identity) for c in conds[i]] for i in guided]
         identified = [cond and [_as(c, given, self.without_identity) for c in cond] for cond in conds]
         first, last = (model.model_sampling.percent_to_sigma(at) for at in self.text_only_range)

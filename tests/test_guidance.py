@@ -155,6 +155,12 @@ def test_cfg_zero_is_refused(applied):
         one_step(*applied, 0.0, IdentityGuidance(5.0).patch(miniature().model))
 
 
+def test_cfg_zero_is_the_samplers_own_affair_where_nobody_is_shown():
+    conds = prompt("a person"), prompt("")
+    guided = one_step(*conds, 0.0, IdentityGuidance(5.0).patch(miniature().model))
+    assert torch.equal(guided, one_step(*conds, 0.0))
+
+
 def test_other_patches_never_see_a_row_index_they_do_not_know(applied):
     seen = []
 
