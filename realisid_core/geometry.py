@@ -159,38 +159,38 @@ def _box(number: int, entry: object, width: int, height: int) -> FaceBox:
     return FaceBox(**numbers, name=name)
 
 
+def read_bounding_boxes(value: object) -> list[list[dict]]:
+    """The host's BOUNDING_BOX or BOUNDING_BOXES as one list of boxes per image; a bare list or dict is one image's.
+
+    Raises ValueError where it is not that form, naming the box.
+    """
+    entries = [value] if isinstance(value, dict) else value
+    if not isinstance(entries, (list, tuple)):
+        raise ValueError(f"The bboxes are {type(value).__name__}; expected a list of boxes, or one list per image.")
+    images = entries if entries and isinstance(entries[0], (list, tuple)) else [entries]
+    for number, box in enumerate((box for boxes in images for box in boxes), 1):
+        try:
+            _, _, across, down = (float(box[key]) for key in ("x", "y", "width", "height"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"Bounding box {number} is {box!r}; expected x, y, width and height in pixels.") from error
+        if not (across > 0 and down > 0):
+            raise ValueError(f"Bounding box {number} is {across:g} × {down:g} pixels; both sides must be positive.")
+    return [list(boxes) for boxes in images]
+
+
 def from_bounding_boxes(value: object, width: int, height: int) -> FaceBoxes:
     """Face boxes from the host's BOUNDING_BOX or BOUNDING_BOXES, whose units are pixels of a `width` × `height` image.
 
-    Takes the boxes of the first image (`list[list[dict]]`), a bare list, or one dict; each is made square by its
-    longer edge. Raises ValueError where a box lacks a key or breaks a rule.
+    Takes the boxes of the first image; each is made square by its longer edge. Raises ValueError where a box lacks a
+    key or breaks a rule.
     """
-    entries = [value] if isinstance(value, dict) else value
-    if isinstance(entries, (list, tuple)) and entries and isinstance(entries[0], (list, tuple)):
-        entries = entries[0]
-    if not isinstance(entries, (list, tuple)):
-        raise ValueError(f"The bounding boxes are {type(value).__name__}; expected a list of boxes.")
     boxes = []
-    for number, entry in enumerate(entries, 1):
-        try:
-            x, y, across, down = (float(entry[key]) for key in ("x", "y", "width", "height"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"Bounding box {number} is {entry!r}; expected x, y, width and height in pixels."
-            ) from error
+    for entry in read_bounding_boxes(value)[0]:
+        x, y, across, down = (float(entry[key]) for key in ("x", "y", "width", "height"))
         metadata = entry.get("metadata") or {}
         name = str(entry.get("label") or metadata.get("label") or metadata.get("desc") or "")
         boxes.append(from_pixels(*square(x, y, x + across, y + down), width, height, name))
     return checked(boxes, width, height)
-
-
-def to_bounding_boxes(face_boxes: FaceBoxes) -> list[list[dict]]:
-    """The host's BOUNDING_BOX form of the boxes: one image, pixels."""
-    boxes = []
-    for box in face_boxes.boxes:
-        x0, y0, x1, y1 = box.scaled(face_boxes.width, face_boxes.height)
-        boxes.append({"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0, "label": box.name or "face", "score": 1.0})
-    return [boxes]
 
 
 def to_editor(face_boxes: FaceBoxes) -> str:

@@ -11,7 +11,6 @@ from realisid_pack.realisid_core.geometry import (
     parse_boxes,
     relative_size,
     square,
-    to_bounding_boxes,
     to_editor,
 )
 
@@ -36,19 +35,29 @@ def test_boxes_survive_the_editor_and_back(x, y, size, width, height):
     assert again == pytest.approx(boxes.boxes[0].scaled(width, height), abs=1e-6 * max(width, height))
 
 
-def test_boxes_survive_the_hosts_form_and_back():
-    boxes = parse_boxes(written(name="Ada"), 1024, 768)
-    again = from_bounding_boxes(to_bounding_boxes(boxes), 1024, 768).boxes[0]
-    assert again.name == "Ada"
-    assert again.scaled(1024, 768) == pytest.approx(boxes.boxes[0].scaled(1024, 768))
-
-
 def test_the_hosts_forms_are_all_taken():
     box = {"x": 10, "y": 20, "width": 40, "height": 60}
     expected = FaceBox(0.0, 0.2, 0.6, 0.6)
     for value in (box, [box], [[box], []], [{**box, "metadata": {}}]):
         (found,) = from_bounding_boxes(value, 100, 100).boxes
         assert found.scaled(1, 1) == pytest.approx(expected.scaled(1, 1))
+    for named in ({**box, "label": "Ada"}, {**box, "metadata": {"desc": "Ada"}}):
+        assert from_bounding_boxes(named, 100, 100).boxes[0].name == "Ada"
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("face", "are str; expected a list"),
+        ([3], "Bounding box 1 is 3"),
+        ([[{"x": 0, "y": 0, "width": 9, "height": "wide"}]], "expected x, y, width and height"),
+        ({"x": 0, "y": 0, "width": 9, "height": 0}, "9 × 0 pixels; both sides must be positive"),
+        ({"x": 900, "y": 0, "width": 9, "height": 9}, "wholly outside"),
+    ],
+)
+def test_a_box_of_the_host_that_cannot_be_meant_is_refused(value, says):
+    with pytest.raises(ValueError, match=says):
+        from_bounding_boxes(value, 100, 100)
 
 
 def test_a_square_keeps_its_centre_and_the_longer_edge():

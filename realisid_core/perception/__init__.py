@@ -7,7 +7,7 @@ when first used.
 
 from .detection import BACKENDS, ORDERS, detect_faces
 from .drawing import pose_expression_image, pose_expression_image_xy
-from .faces import Face, Faces, bounding_boxes, checked_image, crop_square, faces_from_boxes, require_faces
+from .faces import Face, Faces, checked_image, crop_square, faces_from_boxes, require_faces
 from .landmarks import crop_frame, describe_face, face_landmarks, head_pose, landmarked_faces
 from .parsing import KEEP, METHODS, masked_crops, parse_faces
 
@@ -18,7 +18,6 @@ __all__ = [
     "ORDERS",
     "Face",
     "Faces",
-    "bounding_boxes",
     "checked_image",
     "crop_frame",
     "crop_square",

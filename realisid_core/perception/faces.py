@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..geometry import FaceBox, from_pixels, square
+from ..geometry import FaceBox, from_pixels, read_bounding_boxes, square
 
 Box = tuple[float, float, float, float]
 LARGEST = 8  # a box may be so many pictures wide; past that it is a mistake, and costs memory
@@ -128,37 +128,18 @@ def crop_square(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
     return np.array(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC, box=inside))
 
 
-def bounding_boxes(value: object, images: int) -> list[list[dict]]:
-    """The host's BOUNDING_BOX or BOUNDING_BOXES value as one list of boxes per image.
-
-    A bare list or dict is one image's; boxes of a single image serve all `images`.
-
-    Raises:
-        ValueError: not that form, or for another number of images.
-    """
-    entries = [value] if isinstance(value, dict) else value
-    if not isinstance(entries, (list, tuple)):
-        raise ValueError(
-            f"The bboxes are {type(value).__name__}; expected a BOUNDING_BOX: lists of x, y, width, height."
-        )
-    if not entries or isinstance(entries[0], dict):
-        entries = [entries]
-    if len(entries) == 1:
-        entries = list(entries) * images
-    if len(entries) != images:
-        raise ValueError(f"The bboxes are for {len(entries)} pictures, but the image batch has {images}.")
-    for box in (box for boxes in entries for box in boxes):
-        if not isinstance(box, dict) or not all(key in box for key in ("x", "y", "width", "height")):
-            raise ValueError(f"A bounding box is {box!r}; expected x, y, width and height in pixels.")
-        if not (box["width"] > 0 and box["height"] > 0):
-            raise ValueError(f"A bounding box is {box['width']} × {box['height']} pixels; both sides must be positive.")
-    return [list(boxes) for boxes in entries]
-
-
 def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces:
-    """Faces at boxes that someone else found or drew (the host's BOUNDING_BOX), made square; no points."""
+    """Faces at boxes that someone else found or drew (the host's BOUNDING_BOX), made square; no points.
+
+    Boxes of a single image serve the whole batch. Raises ValueError for boxes of another number of images, or off it.
+    """
     image = checked_image(image)
-    faces = [[_face(box, margin) for box in boxes] for boxes in bounding_boxes(value, len(image))]
+    entries = read_bounding_boxes(value)
+    if len(entries) == 1:
+        entries *= len(image)
+    if len(entries) != len(image):
+        raise ValueError(f"The bboxes are for {len(entries)} pictures, but the image batch has {len(image)}.")
+    faces = [[_face(box, margin) for box in boxes] for boxes in entries]
     height, width = image.shape[1:3]
     for face in (face for found in faces for face in found):
         x0, y0, x1, y1 = face.box
