@@ -4,8 +4,25 @@ from comfy_api.latest import io
 
 from .sockets import Persons, RealisIDModel
 
+REUSE = io.Int.Input(
+    "reuse",
+    default=1,
+    min=1,
+    max=100,
+    optional=True,
+    tooltip="Computes the branch at every n-th step only and uses the result again in between: cheaper, less exact. "
+    "1: at every step.",
+)
+ONE_PASS = io.Boolean.Input(
+    "one_pass",
+    default=False,
+    optional=True,
+    tooltip="Shows all persons in one pass, where each face sees its own identity, instead of one pass a person: "
+    "cheaper with several people, less exact.",
+)
 
-def _schema(branch: str, display_name: str, description: str) -> io.Schema:
+
+def _schema(branch: str, display_name: str, description: str, *savings: io.Input) -> io.Schema:
     return io.Schema(
         node_id=f"RealisID_Apply{branch.capitalize()}Branch",
         display_name=display_name,
@@ -35,6 +52,7 @@ def _schema(branch: str, display_name: str, description: str) -> io.Schema:
                 optional=True,
                 tooltip="An SDXL ControlNet to use in this branch's place, given the same picture and ID embedding.",
             ),
+            *savings,  # optional, so that graphs from before they existed still run
         ],
         outputs=[
             io.Conditioning.Output(display_name="positive", tooltip="The prompt with the branch applied."),
@@ -43,12 +61,13 @@ def _schema(branch: str, display_name: str, description: str) -> io.Schema:
     )
 
 
-def _execute(branch, positive, negative, realisid, persons, strength, start, end, control_net) -> io.NodeOutput:
+def _execute(branch, positive, negative, realisid, persons, strength, start, end, control_net, *savings):
     from ..realisid_core.apply import apply_branch
+    from ..realisid_core.control import Savings
 
-    return io.NodeOutput(
-        *apply_branch(branch, positive, negative, realisid, persons, strength, (start, end), control_net)
-    )
+    conds = positive, negative
+    applied = apply_branch(branch, *conds, realisid, persons, strength, (start, end), control_net, Savings(*savings))
+    return io.NodeOutput(*applied)
 
 
 class ApplyLocalBranch(io.ComfyNode):
@@ -58,11 +77,14 @@ class ApplyLocalBranch(io.ComfyNode):
             "local",
             "Apply Local Branch (RealisID)",
             "Works on each face enlarged: likeness, head pose and expression, also where the face is small.",
+            REUSE,
         )
 
     @classmethod
-    def execute(cls, positive, negative, realisid, persons, strength, start, end, control_net=None) -> io.NodeOutput:
-        return _execute("local", positive, negative, realisid, persons, strength, start, end, control_net)
+    def execute(
+        cls, positive, negative, realisid, persons, strength, start, end, control_net=None, reuse=1
+    ) -> io.NodeOutput:
+        return _execute("local", positive, negative, realisid, persons, strength, start, end, control_net, reuse)
 
 
 class ApplyGlobalBranch(io.ComfyNode):
@@ -72,11 +94,16 @@ class ApplyGlobalBranch(io.ComfyNode):
             "global",
             "Apply Global Branch (RealisID)",
             "Works on the whole picture: where the faces go, and how bodies and background fit them.",
+            REUSE,
+            ONE_PASS,
         )
 
     @classmethod
-    def execute(cls, positive, negative, realisid, persons, strength, start, end, control_net=None) -> io.NodeOutput:
-        return _execute("global", positive, negative, realisid, persons, strength, start, end, control_net)
+    def execute(
+        cls, positive, negative, realisid, persons, strength, start, end, control_net=None, reuse=1, one_pass=False
+    ) -> io.NodeOutput:
+        savings = reuse, one_pass
+        return _execute("global", positive, negative, realisid, persons, strength, start, end, control_net, *savings)
 
 
 NODES = [ApplyLocalBranch, ApplyGlobalBranch]

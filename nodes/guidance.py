@@ -40,17 +40,41 @@ class IdentityGuidanceNode(io.ComfyNode):
                     tooltip="Until this fraction of the steps the identity is withheld, so that the text decides the "
                     "layout first.",
                 ),
+                io.Float.Input(
+                    "text_only_start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Fraction of the steps from which identity is guided apart from the text. Before it both "
+                    "share the sampler's cfg: two passes a step instead of three, less exact.",
+                ),
+                io.Float.Input(
+                    "text_only_end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Fraction of the steps until which identity is guided apart from the text. After it both "
+                    "share the sampler's cfg: two passes a step instead of three, less exact.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The model with identity guidance.")],
         )
 
     @classmethod
-    def execute(cls, model, identity_guidance, without_identity, identity_start) -> io.NodeOutput:
+    def execute(
+        cls, model, identity_guidance, without_identity, identity_start, text_only_start=0.0, text_only_end=1.0
+    ) -> io.NodeOutput:
         from ..realisid_core.guidance import IdentityGuidance
         from ..realisid_core.rows import Identity
 
         without = Identity.OFF if without_identity == "off" else Identity.NULL
-        return io.NodeOutput(IdentityGuidance(identity_guidance, without, identity_start).patch(model))
+        text_only_range = (text_only_start, text_only_end)
+        guidance = IdentityGuidance(identity_guidance, without, identity_start, text_only_range)
+        return io.NodeOutput(guidance.patch(model))
 
 
 NODES = [IdentityGuidanceNode]

@@ -70,6 +70,47 @@ def test_the_persons_change_the_picture(client):
     assert not np.array_equal(picture(client.run(shipped("one_person_miniature"))), picture(client.run(plain())))
 
 
+def test_only_what_depends_on_the_seed_or_the_prompt_runs_again(client):
+    def executed() -> set[str]:
+        nodes = set()
+        client.run(workflow, lambda node, done, total: nodes.add(node))
+        return nodes
+
+    workflow = shipped("two_people_miniature")
+    client.run(workflow)
+    workflow["sample"]["inputs"]["seed"] += 1
+    assert executed() == {"sample", "decode", "save"}
+    workflow["prompt"]["inputs"]["text"] = "two persons, watercolor style"
+    assert executed() == {"prompt", "global", "local", "sample", "decode", "save"}
+
+
+def test_a_graph_from_before_the_savings_gives_what_it_gave(client):
+    workflow = shipped("two_people_miniature")
+    with_defaults = picture(client.run(workflow))
+    for node in workflow.values():
+        for name in ("reuse", "one_pass", "text_only_start", "text_only_end"):
+            node["inputs"].pop(name, None)
+    assert np.array_equal(picture(client.run(workflow)), with_defaults)
+
+
+def test_each_chosen_saving_changes_the_picture(client):
+    choices = [
+        ("sample", {}),
+        ("global", {"reuse": 3}),
+        ("global", {"one_pass": True}),
+        ("local", {"reuse": 3}),
+        ("guidance", {"text_only_start": 0.5}),
+        ("guidance", {"text_only_end": 0.5}),
+    ]
+    pictures = set()
+    for node, changes in choices:
+        workflow = shipped("two_people_miniature")
+        workflow["guidance"]["inputs"]["identity_guidance"] = 12.0
+        workflow[node]["inputs"] |= changes
+        pictures.add(picture(client.run(workflow)).tobytes())
+    assert len(pictures) == len(choices)
+
+
 @pytest.mark.parametrize(
     ("node", "changes", "says"),
     [

@@ -173,7 +173,7 @@ def finish(
     graph.add("prompt", "CLIPTextEncode", "Prompt", text=prompt, clip=parts["clip"])
     graph.add("negative", "CLIPTextEncode", "Negative prompt", text=NEGATIVE, clip=parts["clip"])
     conditioning = graph["prompt"], graph["negative"]
-    for branch in ("Global", "Local"):
+    for branch, savings in (("Global", {"reuse": 1, "one_pass": False}), ("Local", {"reuse": 1})):
         graph.add(
             branch.lower(),
             f"RealisID_Apply{branch}Branch",
@@ -185,6 +185,7 @@ def finish(
             strength=1.0,
             start=0.0,
             end=1.0,
+            **savings,
         )
         conditioning = graph[branch.lower(), 0], graph[branch.lower(), 1]
     graph.add(
@@ -195,6 +196,8 @@ def finish(
         identity_guidance=base.identity_guidance,
         without_identity="null identity",
         identity_start=0.0,
+        text_only_start=0.0,
+        text_only_end=1.0,
     )
     if latent is None:
         size = {"width": graph["boxes", 3], "height": graph["boxes", 4]}
