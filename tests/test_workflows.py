@@ -119,9 +119,9 @@ def test_each_chosen_saving_changes_the_picture(client):
         ("boxes", {"boxes": '[{"x": 0, "y": 0, "size": -1}]'}, "a side must be greater than zero"),
         ("boxes", {"boxes": '[{"x": 0, "y": 0, "width": 0.1, "height": 0.3}]'}, "must be square"),
         ("boxes", {"boxes": '[{"x": 3, "y": 0, "size": 0.1}]'}, "wholly outside the frame"),
-        ("person_Eileen", {"index": 4}, "index is 4, but there is 1 face box"),
-        ("faces_Eileen", {"index": 5}, "5"),
-        ("faces_Eileen", {"threshold": 1.0}, "1.0"),
+        ("person_Mara", {"index": 4}, "index is 4, but there is 1 face box"),
+        ("faces_Mara", {"index": 5}, "5"),
+        ("faces_Mara", {"threshold": 1.0}, "1.0"),
     ],
 )
 def test_bad_input_is_refused_on_the_node_that_got_it(client, node, changes, says):

@@ -24,6 +24,7 @@ class Base:
         size: pixels a side.
         cfg, identity_guidance: λ_t and λ_i.
         steps: of the sampler.
+        cast: names and photos of three people: a shipped portrait's name, or a file in the input folder.
     """
 
     name: str
@@ -31,10 +32,20 @@ class Base:
     cfg: float
     identity_guidance: float
     steps: int
+    cast: tuple[tuple[str, str], tuple[str, str], tuple[str, str]]
 
 
-MINIATURE = Base("miniature", 256, 3.0, 3.0, 20)
-SDXL = Base("sdxl", 1024, 7.5, 5.0, 30)
+MINIATURE = Base(
+    "miniature", 256, 3.0, 3.0, 20, (("Mara", "world_mara"), ("Omar", "world_omar"), ("Lena", "world_lena"))
+)
+SDXL = Base(
+    "sdxl",
+    1024,
+    7.5,
+    5.0,
+    30,
+    (("Eileen", "astronaut.jpg"), ("Grace", "grace_hopper.jpg"), ("Ada", "astronaut.jpg")),
+)
 
 
 @dataclass
@@ -73,16 +84,18 @@ def models(graph: Graph) -> dict[str, list]:
     return checkpoint | {"clip_vision": graph["vision"], "realisid": graph["realisid"]}
 
 
-def faces_of(graph: Graph, who: str, photo: str) -> list:
-    """Load a photo, by its file in the input folder or by the name of a shipped portrait, and find its largest face.
-
-    `who` names the nodes.
-    """
+def load_photo(graph: Graph, name: str, title: str, photo: str) -> list:
+    """A photo by its file in the input folder, or by the name of a shipped portrait."""
     if Path(photo).suffix:
-        graph.add(f"photo_{who}", "LoadImage", f"Photo of {who}", image=photo)
+        graph.add(name, "LoadImage", title, image=photo)
     else:
-        graph.add(f"photo_{who}", "RealisID_ExamplePortrait", f"Photo of {who}", portrait=photo)
-    return detect(graph, who, graph[f"photo_{who}"])
+        graph.add(name, "RealisID_ExamplePortrait", title, portrait=photo)
+    return graph[name]
+
+
+def faces_of(graph: Graph, who: str, photo: str) -> list:
+    """Load a photo and find its largest face. `who` names the nodes."""
+    return detect(graph, who, load_photo(graph, f"photo_{who}", f"Photo of {who}", photo))
 
 
 def detect(graph: Graph, who: str, image: list) -> list:
@@ -224,19 +237,19 @@ def finish(
 
 def start_here(graph: Graph) -> None:
     """A first picture: the person of a portrait, in the box you draw."""
-    someone = person(graph, "Eileen", "astronaut", boxes(graph, (0.3, 0.16, 0.4)))
+    someone = person(graph, *graph.base.cast[0], boxes(graph, (0.3, 0.16, 0.4)))
     finish(graph, "start_here", "a person wearing a red sweater, outdoors with a beach in the background", someone)
 
 
 def one_person(graph: Graph) -> None:
     """One person, in the box you draw."""
-    someone = person(graph, "Eileen", "astronaut.jpg", boxes(graph, (0.3, 0.16, 0.4)))
+    someone = person(graph, *graph.base.cast[0], boxes(graph, (0.3, 0.16, 0.4)))
     finish(graph, "one_person", "a person wearing a red sweater, outdoors with a beach in the background", someone)
 
 
 def small_face(graph: Graph) -> None:
     """A face of 1/7 of the picture's edge: the local branch works on it enlarged, so the likeness stays."""
-    someone = person(graph, "Eileen", "astronaut.jpg", boxes(graph, (0.43, 0.2, 1 / 7)))
+    someone = person(graph, *graph.base.cast[0], boxes(graph, (0.43, 0.2, 1 / 7)))
     finish(graph, "small_face", "a person wearing a black suit, outdoors with a grassy background", someone)
 
 
@@ -247,38 +260,36 @@ def pose_from_photo(graph: Graph) -> None:
         "landmarks", "RealisID_FaceLandmarks", "Pose and expression to follow", faces=donor, size=512, outline=False
     )
     square = boxes(graph, (0.3, 0.16, 0.4))
-    someone = person(graph, "Eileen", "astronaut.jpg", square, landmarks=graph["landmarks"])
-    finish(graph, "pose_from_photo", "a person wearing a white T-shirt", someone)
+    someone = person(graph, *graph.base.cast[0], square, landmarks=graph["landmarks"])
+    finish(graph, "pose_from_photo", "a person wearing a white t-shirt, with a blue background", someone)
 
 
 def two_people(graph: Graph) -> None:
     """Two people, each in a box of their own."""
     places = boxes(graph, (0.12, 0.24, 0.28), (0.6, 0.2, 0.28))
-    left = person(graph, "Eileen", "astronaut.jpg", places, 0)
-    right = person(graph, "Grace", "grace_hopper.jpg", places, 1)
-    finish(graph, "two_people", "two persons, outdoors with a beach in the background", together(graph, left, right))
+    persons = [person(graph, *someone, places, index) for index, someone in enumerate(graph.base.cast[:2])]
+    prompt = "two persons wearing a red sweater and a black suit, outdoors with a beach in the background"
+    finish(graph, "two_people", prompt, together(graph, *persons))
 
 
 def three_people(graph: Graph) -> None:
     """Three people whose boxes overlap: each face keeps its own identity."""
     places = boxes(graph, (0.1, 0.3, 0.3), (0.35, 0.14, 0.3), (0.58, 0.3, 0.3))
-    persons = (
-        person(graph, "Eileen", "astronaut.jpg", places, 0),
-        person(graph, "Ada", "astronaut.jpg", places, 1),
-        person(graph, "Grace", "grace_hopper.jpg", places, 2),
-    )
-    finish(graph, "three_people", "three persons, watercolor style", together(graph, *persons))
+    first, second, third = graph.base.cast
+    persons = [person(graph, *someone, places, index) for index, someone in enumerate((first, third, second))]
+    prompt = "three persons wearing a blue hoodie, a white t-shirt and a red sweater, with a gray background"
+    finish(graph, "three_people", prompt, together(graph, *persons))
 
 
 def inpaint(graph: Graph) -> None:
     """A person put into an existing photo: the box is where its face is, the mask is its face and hair."""
     size = graph.base.size
-    graph.add("scene_photo", "LoadImage", "The photo to change", image="grace_hopper.jpg")
+    scene = load_photo(graph, "scene_photo", "The photo to change", graph.base.cast[1][1])
     graph.add(
         "scene",
         "ImageScale",
         "Fit the size",
-        image=graph["scene_photo"],
+        image=scene,
         upscale_method="lanczos",
         width=size,
         height=size,
@@ -301,8 +312,8 @@ def inpaint(graph: Graph) -> None:
     )
     graph.add("encode", "VAEEncode", "Encode", pixels=graph["scene"], vae=models(graph)["vae"])
     graph.add("masked", "SetLatentNoiseMask", "Only here", samples=graph["encode"], mask=graph["mask"])
-    someone = person(graph, "Eileen", "astronaut.jpg", graph["place"])
-    finish(graph, "inpaint", "a person wearing a black suit", someone, graph["masked"])
+    someone = person(graph, *graph.base.cast[0], graph["place"])
+    finish(graph, "inpaint", "a person wearing a white t-shirt, with a gray background", someone, graph["masked"])
 
 
 Workflow = Callable[[Graph], None]
