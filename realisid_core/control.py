@@ -235,9 +235,13 @@ class BranchControl(ControlBase):
                 return global_branch(hint=batch(hints), **arguments)
 
     def _room(self, call: torch.Size, x: Tensor) -> float:
-        """Bytes that may stay in use beside the UNet's own batch of the shape `call`."""
-        free = comfy.model_management.get_free_memory(x.device)
-        return free - self.model.memory_required(list(call)) * HEADROOM
+        """Bytes that what is kept may grow by: to no more than a row of the UNet takes, and only where that is free.
+
+        `call` is the shape of the UNet's own batch.
+        """
+        free = comfy.model_management.get_free_memory(x.device) - self.model.memory_required(list(call)) * HEADROOM
+        kept = sum(value.nbytes for known in self.kept.values() for value in known.values())
+        return min(free, self.model.memory_required([1, *call[1:]]) - kept)
 
     @property
     def _crops(self) -> bool:

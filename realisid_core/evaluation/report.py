@@ -126,13 +126,16 @@ def people(measured: dict) -> str:
 
 
 def colours(measured: dict) -> str:
-    """How often the colours are those that the prompt names."""
+    """How often the colours are those that the prompt names; shirts of two people where their boxes are apart."""
 
     def cells(protocols: dict) -> list[str]:
-        return [
-            _percent(float(np.nanmean([_mean(protocols, name, field) for name in names])))
-            for field, names in (("shirt", SIZES), ("shirt", [TWO]), ("background", [*SIZES, TWO, THREE]))
-        ]
+        two = protocols.get(TWO)
+        two = float("nan") if two is None else float(np.nanmean(two["shirt"][two["task"] % 2 == 0]))
+        one, background = (
+            float(np.nanmean([_mean(protocols, name, field) for name in names]))
+            for field, names in (("shirt", SIZES), ("background", PROTOCOLS))
+        )
+        return [_percent(one), _percent(two), _percent(background)]
 
     columns = ["shirt, one person", "shirts, two people", "background"]
     return _table("Colours that the prompt names", columns, measured, cells)

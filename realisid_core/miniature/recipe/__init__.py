@@ -1,8 +1,8 @@
 """How the miniature's VAE, encoders and base model were trained. In this order, each going on where it stopped:
 
     recipe="python -m realisid_core.miniature.recipe"
-    $recipe data scenes                  # 30,000 pictures, seed 1
-    $recipe data crops                   # 30,000 masked face crops, two of each identity, seed 1
+    $recipe data scenes                  # 12,000 pictures, seed 1
+    $recipe data crops                   # 12,000 masked face crops, two of each identity, seed 1
     $recipe vae
     $recipe export                       # the VAE whose latents the base learns
     $recipe latents

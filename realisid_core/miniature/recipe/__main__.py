@@ -16,14 +16,14 @@ def _parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="draw pictures of the face world")
     data.add_argument("kind", choices=["scenes", "crops"])
-    data.add_argument("--shards", type=int, default=60, help="of 500 pictures each")
+    data.add_argument("--shards", type=int, default=24, help="of 500 pictures each")
     data.add_argument("--seed", type=int, default=1)
     data.add_argument("--workers", type=int, default=2)
 
     trainings = {  # steps, batch size, peak learning rate
-        "vae": (2400, 8, 1e-3),
-        "encoder": (6000, 64, 1e-3),
-        "base": (60000, 16, 4e-4),
+        "vae": (4700, 8, 6e-4),
+        "encoder": (3500, 64, 1e-3),
+        "base": (3400, 16, 6e-4),
     }
     for name, (steps, batch, rate) in trainings.items():
         training = commands.add_parser(name, help=f"train the {name}; goes on where it stopped")
