@@ -27,7 +27,7 @@ def background_colour(picture: np.ndarray, scene: Scene) -> float:
 
 
 def _shirt(picture: np.ndarray, scene: Scene, person: int) -> np.ndarray | None:
-    """The median colour of both sides of the chest: ties and zips run down its middle."""
+    """The median colour of both sides of the chest: ties, zips and what a suit leaves open are in its middle."""
     size = len(picture)
     x0, _, x1, y1 = frame_box(scene.people[person], size)
     side = x1 - x0
@@ -35,7 +35,7 @@ def _shirt(picture: np.ndarray, scene: Scene, person: int) -> np.ndarray | None:
     rows = slice(round(top), round(top + 0.3 * side))
     pixels = [
         picture[rows, max(0, round(middle + low * side)) : max(0, round(middle + high * side))].reshape(-1, 3)
-        for low, high in ((-0.6, -0.3), (0.3, 0.6))
+        for low, high in ((-0.7, -0.4), (0.4, 0.7))
     ]
     pixels = np.concatenate(pixels)
     return None if len(pixels) < 8 else np.median(pixels, axis=0)

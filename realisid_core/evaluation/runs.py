@@ -68,10 +68,12 @@ class Evaluation:
 
     def _spread(self, function, jobs: Iterable, name: str) -> Iterator:
         jobs = list(jobs)
-        if not jobs:
+        shown = partial(tqdm, total=len(jobs), desc=name, unit="picture")
+        if self.processes == 1 or not jobs:
+            yield from shown(map(function, jobs))
             return
         with ProcessPoolExecutor(self.processes, get_context("spawn"), initializer=_start) as pool:
-            yield from tqdm(pool.map(function, jobs), total=len(jobs), desc=name, unit="picture")
+            yield from shown(pool.map(function, jobs))
 
     def _path(self, name: str, protocol: str, number: int) -> Path:
         return self.output / name / folder_name(protocol) / f"{number:05d}.png"
