@@ -184,9 +184,9 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     find_host()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=1500)
+    parser.add_argument("--people", type=int, default=2200)
     parser.add_argument("--pictures", type=int, default=8, help="of each of them (default %(default)s)")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
