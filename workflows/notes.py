@@ -28,7 +28,7 @@ SDXL base or a fine-tune, CLIP ViT-H (its download is called *model.safetensors*
 LOADING_MINIATURE = """\
 The **miniature** ships with the pack: SDXL's parts, small. It draws the people of its own little world."""
 OWN_PHOTO = "Choose a photo of each person in **Load Image**. "
-EXAMPLE_PHOTO = "Put **Load Image** in place of the example portrait for a photo of your own. "
+EXAMPLE_PHOTO = "The miniature knows drawn people like this one only; the graphs for SDXL take your own photos. "
 IDENTITY = "Its largest face, without the background, becomes the *ID embedding*: who it is."
 DRAWING = "Draw and drag squares on the stage. The person's `index` says which box is theirs; the first is 0."
 REPLACING = "The face found in this photo gives the box; its face and hair are what is painted anew."

@@ -9,6 +9,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 
 import cv2
 import numpy as np
@@ -83,13 +84,18 @@ def _worn(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def draw_people(first: int, count: int, pictures: int, unsteady: bool, workers: int) -> tuple[Tensor, Tensor]:
     """Crops [count, pictures, 3, 80, 80] uint8 and identity vectors [count, A]."""
     draw = partial(draw_person, pictures=pictures, unsteady=unsteady)
-    with ProcessPoolExecutor(workers, initializer=_quiet) as pool:
-        drawn = list(tqdm(pool.map(draw, range(first, first + count), chunksize=8), total=count, unit="person"))
+    people = range(first, first + count)
+    if workers == 1:
+        drawn = list(tqdm(map(draw, people), total=count, unit="person"))
+    else:
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
+            drawn = list(tqdm(pool.map(draw, people, chunksize=8), total=count, unit="person"))
     crops, vectors = zip(*drawn, strict=True)
     return torch.from_numpy(np.stack(crops)).permute(0, 1, 4, 2, 3).contiguous(), torch.from_numpy(np.stack(vectors))
 
 
 def _quiet() -> None:
+    find_host()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 

@@ -136,6 +136,6 @@ def _measure(run: Evaluation, name: str, job: tuple[str, int]) -> list[dict]:
     protocol, number = job
     asked = PROTOCOLS[protocol]
     stranger = task(asked, number + 1, run.seed).references[0]
-    picture = np.asarray(Image.open(run._path(name, protocol, number)))
+    picture = np.array(Image.open(run._path(name, protocol, number)))
     rows = measure(picture, number, task(asked, number, run.seed), stranger)
     return [{"protocol": protocol, **row.row()} for row in rows]
