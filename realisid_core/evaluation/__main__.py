@@ -62,7 +62,7 @@ def main() -> None:
     else:
         from .report import report
 
-        report(args.output, args.output)
+        report(args.output, args.seed)
 
 
 if __name__ == "__main__":

@@ -17,15 +17,15 @@ TWO, THREE = "two people, 1/4", "three people, 1/5"
 GRID_PEOPLE, GRID_CELL = 10, 128
 
 
-def report(folder: Path, to: Path) -> None:
-    """Write `tables.md`, `sizes.png` and `grid.jpg`; print the tables."""
+def report(folder: Path, seed: int) -> None:
+    """Write `tables.md`, `sizes.png` and `grid.jpg` into the folder of an evaluation; print the tables."""
     measured = {path.name: _by_protocol(path / MEASURES) for path in sorted(folder.iterdir()) if path.is_dir()}
     measured = {name: protocols for name, protocols in measured.items() if protocols}
     tables = "\n\n".join(table(measured) for table in (identity, place, pose, people, colours))
-    (to / "tables.md").write_text(tables + "\n", encoding="utf-8")
+    (folder / "tables.md").write_text(tables + "\n", encoding="utf-8")
     print(tables)
-    plot(measured, to / "sizes.png")
-    grid(folder, list(measured), to / "grid.jpg")
+    plot(measured, folder / "sizes.png")
+    grid(folder, list(measured), seed, folder / "grid.jpg")
 
 
 def _by_protocol(path: Path) -> dict[str, Rows]:
@@ -169,9 +169,9 @@ def plot(measured: dict, path: Path) -> None:
     pyplot.close(figure)
 
 
-def grid(folder: Path, names: list[str], path: Path) -> None:
+def grid(folder: Path, names: list[str], seed: int, path: Path) -> None:
     """A column a person: the reference photo, the pose's donor, then pictures of each name at the ends of the sizes."""
-    asked = [task(PROTOCOLS[SIZES[0]], number) for number in range(GRID_PEOPLE)]
+    asked = [task(PROTOCOLS[SIZES[0]], number, seed) for number in range(GRID_PEOPLE)]
     lines = [[render(t.references[0], 2 * GRID_CELL).image for t in asked]]
     lines += [[render(t.donors[0], 2 * GRID_CELL).image for t in asked]]
     for protocol in (SIZES[0], SIZES[-1], TWO):
