@@ -41,24 +41,22 @@ def local_branch(
         y: vector conditioning [B, A], where the network has one.
         local_size: side of the enlarged face region in latent cells.
     """
-    features = local_features(network, x, timesteps, boxes, pose_images, tokens, y, local_size, **extra)
+    seen = {"timesteps": timesteps, "tokens": tokens, "y": y, **extra}
+    features = local_features(network, x, boxes, pose_images, local_size, **seen)
     return map_injection(partial(put_back, boxes=boxes, local_size=local_size, latent=x.shape[-2:]), features)
 
 
 def local_features(
     network: nn.Module,
     x: Tensor,
-    timesteps: Tensor,
     boxes: Sequence[FaceBox],
     pose_images: Tensor,
-    tokens: Tensor,
-    y: Tensor | None,
     local_size: int,
+    tokens: Tensor,
     **extra,
 ) -> Injection:
     """`Z(F(ẑ_t + Z(c_pe), p_id, t))`: what `local_branch` says of the faces enlarged, before it is put back."""
-    face = crop_and_enlarge(x, boxes, local_size)
-    return network(x=face, hint=pose_images, timesteps=timesteps, context=tokens, y=y, **extra)
+    return network(x=crop_and_enlarge(x, boxes, local_size), hint=pose_images, context=tokens, **rest)
 
 
 def put_back(feature: Tensor, boxes: Sequence[FaceBox], local_size: int, latent: tuple[int, int]) -> Tensor:

@@ -1,6 +1,6 @@
 """Makes the pictures of the evaluation as a user would: reference photos in, the host's sampler, pictures out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from ..identity import embed_person
 from ..miniature.loading import load_miniature
 from ..miniature.networks import IMAGE_SIZE
 from ..miniature.world import Scene, caption, render
-from ..perception import Face, Faces, detect_faces, face_landmarks, faces_from_boxes
+from ..perception import Faces, detect_faces, face_landmarks, faces_from_boxes
+from ..perception.faces import to_uint8
 from ..persons import Person
 from ..rows import Identity
 from .tasks import Task
@@ -47,7 +48,7 @@ class Painter:
 
     Args:
         weights: folder of the miniature's weights.
-        checkpoint: the RealisID checkpoint, "" for the one among the weights.
+        checkpoint: the RealisID checkpoint; None for the one among the weights.
     """
 
     def __init__(self, weights: Path, checkpoint: Path | None, sampling: Sampling):
@@ -73,7 +74,7 @@ class Painter:
         latent = comfy.sample.sample(
             model, noise, s.steps, s.guidance, s.sampler, s.scheduler, *prompts, empty, disable_pbar=True, seed=seed
         )
-        return _pixels(self.miniature.vae.decode(latent)[0])
+        return to_uint8(self.miniature.vae.decode(latent)[0].cpu())
 
     def persons(self, task: Task) -> list[Person]:
         frame = (IMAGE_SIZE, IMAGE_SIZE)
@@ -98,7 +99,7 @@ def _photo(scene: Scene) -> Faces:
     image = torch.from_numpy(drawn.image)[None].float() / 255
     found = detect_faces(image, maximum=1, margin=PHOTO_MARGIN).faces[0][0]
     mask = torch.from_numpy(drawn.masks[0]).float()
-    return Faces(image, [[Face(found.found, found.box, found.score, found.points, mask)]], PARSED)
+    return Faces(image, [[replace(found, mask=mask)]], PARSED)
 
 
 @lru_cache(1024)
@@ -115,7 +116,3 @@ def landmarks_in(pixels: np.ndarray, box: tuple[float, float, float]) -> dict | 
     faces = faces_from_boxes(image, [{"x": x, "y": y, "width": side, "height": side}])
     found = face_landmarks(faces, skip=True)["frames"][0]
     return found[0] if found else None
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

@@ -30,6 +30,7 @@ from ..miniature.world import (
     sample_scene,
 )
 from ..miniature.world.identity import CATEGORIES
+from .runs import start_worker
 
 TRAINING, HELD_OUT = 1 << 32, 1 << 33  # the first seeds of either
 SIZES = (32, 144)  # px of a face's side
@@ -88,16 +89,10 @@ def draw_people(first: int, count: int, pictures: int, unsteady: bool, workers: 
     if workers == 1:
         drawn = list(tqdm(map(draw, people), total=count, unit="person"))
     else:
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker) as pool:
             drawn = list(tqdm(pool.map(draw, people, chunksize=8), total=count, unit="person"))
     crops, vectors = zip(*drawn, strict=True)
     return torch.from_numpy(np.stack(crops)).permute(0, 1, 4, 2, 3).contiguous(), torch.from_numpy(np.stack(vectors))
-
-
-def _quiet() -> None:
-    find_host()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def attribute_loss(read: Tensor, vectors: Tensor) -> Tensor:

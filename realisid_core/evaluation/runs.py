@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class Evaluation:
         if self.processes == 1 or not jobs:
             yield from shown(map(function, jobs))
             return
-        with ProcessPoolExecutor(self.processes, get_context("spawn"), initializer=_start) as pool:
+        with ProcessPoolExecutor(self.processes, get_context("spawn"), initializer=start_worker) as pool:
             yield from shown(pool.map(function, jobs))
 
     def _path(self, name: str, protocol: str, number: int) -> Path:
@@ -86,7 +86,7 @@ def read_measures(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _start() -> None:
+def start_worker() -> None:
     """One core for each process, and no word from the host."""
     import logging
 
@@ -101,15 +101,11 @@ def _start() -> None:
     torch.set_num_threads(1)
 
 
-_painters: dict = {}
-
-
+@lru_cache
 def _painter(*arguments):
     from .generation import Painter
 
-    if arguments not in _painters:
-        _painters[arguments] = Painter(*arguments)
-    return _painters[arguments]
+    return Painter(*arguments)
 
 
 def _draw(run: Evaluation, name: str, weights, checkpoint, sampling, job: tuple[str, int]) -> None:
