@@ -56,7 +56,7 @@ def local_features(
     **extra,
 ) -> Injection:
     """`Z(F(ẑ_t + Z(c_pe), p_id, t))`: what `local_branch` says of the faces enlarged, before it is put back."""
-    return network(x=crop_and_enlarge(x, boxes, local_size), hint=pose_images, context=tokens, **rest)
+    return network(x=crop_and_enlarge(x, boxes, local_size), hint=pose_images, context=tokens, **extra)
 
 
 def put_back(feature: Tensor, boxes: Sequence[FaceBox], local_size: int, latent: tuple[int, int]) -> Tensor:
