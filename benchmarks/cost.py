@@ -1,17 +1,20 @@
 """What a step costs, on SDXL's own architecture: `python benchmarks/cost.py --help`.
 
-Contenders run in turn, round after round, in one process; medians and ratios are printed and written to
-docs/performance.md. Random weights in bfloat16: time does not depend on the values.
+Contenders run in turn, round after round, in one process; medians, ratios and how much memory each takes beyond the
+weights are printed and written to docs/performance.md. Random weights in bfloat16: time does not depend on the values.
 """
 
 import argparse
 import platform
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+import psutil
 
 PACK = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PACK))
@@ -165,14 +168,16 @@ def main() -> None:
     options = parser.parse_args()
 
     listed = contenders(Bench(options.side), options.people)
-    seconds = {name: [] for name in listed}
+    seconds, memory = ({name: [] for name in listed} for _ in range(2))
     for turn in range(options.rounds + 1):  # the first warms up
         for name, (run, evaluations, _) in listed.items():
-            seconds_of_run = timed(run) / evaluations
+            with Peak() as peak:
+                seconds_of_run = timed(run) / evaluations
             if turn:
                 seconds[name].append(seconds_of_run)
-            print(f"round {turn}: {name:<44} {seconds_of_run:7.2f} s", flush=True)
-    report(options, listed, seconds)
+                memory[name].append(peak.mebibytes)
+            print(f"round {turn}: {name:<44} {seconds_of_run:7.2f} s {peak.mebibytes:7.0f} MiB", flush=True)
+    report(options, listed, seconds, memory)
 
 
 def timed(run: Contender) -> float:
@@ -181,19 +186,54 @@ def timed(run: Contender) -> float:
     return time.perf_counter() - began
 
 
-def report(options: argparse.Namespace, listed: dict, seconds: dict[str, list[float]]) -> None:
+class Peak:
+    """How much more memory than at its beginning a block takes at most: the GPU's, else this process's resident."""
+
+    def __enter__(self) -> "Peak":
+        self.gpu = torch.cuda if torch.cuda.is_available() else None
+        if self.gpu:
+            self.gpu.reset_peak_memory_stats()
+            self.before = self.gpu.memory_allocated()
+        else:
+            self.process = psutil.Process()
+            self.before = self.highest = self.process.memory_info().rss
+            self.over = threading.Event()
+            self.watcher = threading.Thread(target=self._watch)
+            self.watcher.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self.over.wait(0.02):
+            self.highest = max(self.highest, self.process.memory_info().rss)
+
+    def __exit__(self, *_) -> None:
+        if self.gpu:
+            self.highest = self.gpu.max_memory_allocated()
+        else:
+            self.over.set()
+            self.watcher.join()
+        self.mebibytes = (self.highest - self.before) / 2**20
+
+
+def report(
+    options: argparse.Namespace, listed: dict, seconds: dict[str, list[float]], memory: dict[str, list[float]]
+) -> None:
     median = {name: statistics.median(values) for name, values in seconds.items()}
+    peak = {name: statistics.median(values) for name, values in memory.items()}
     unit = median["plain SDXL"] / 2
     lines = [
         f"# What a step costs\n\nSDXL's architecture, random weights, bfloat16, {options.side}² pixels, "
         f"median of {options.rounds} interleaved runs on {options.machine}. One U is one pass of the UNet, measured as "
-        f"half of plain SDXL. `python benchmarks/cost.py --side {options.side} --rounds {options.rounds}`\n",
-        "| contender, people | s a step | spread | U measured | U counted |\n| --- | --- | --- | --- | --- |",
+        f"half of plain SDXL. `python benchmarks/cost.py --side {options.side} --rounds {options.rounds}`.",
+        "Peak memory is what a run takes beyond the weights.\n",
+        "| contender, people | s a step | spread | U measured | U counted | peak MiB |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, (_, _, counted) in listed.items():
         values = seconds[name]
         spread = f"{min(values):.2f} – {max(values):.2f}"
-        lines.append(f"| {name} | {median[name]:.2f} | {spread} | {median[name] / unit:.2f} | {counted:.2f} |")
+        measured = f"{median[name]:.2f} | {spread} | {median[name] / unit:.2f} | {counted:.2f} | {peak[name]:.0f}"
+        lines.append(f"| {name} | {measured} |")
     lines.append("\n| ratio | target | counted | measured |\n| --- | --- | --- | --- |")
     for ours, theirs, target in TARGETS:
         if ours in median and theirs in median:

@@ -248,6 +248,16 @@ def test_a_run_is_not_resumed_with_other_settings(data, tmp_path):
         other.load_newest_state()
 
 
+def test_fine_tuning_starts_from_the_checkpoints_weights(data, tmp_path):
+    first = training(data, tmp_path / "first", ema=0.0, steps=2)
+    first.run()
+    second = training(data, tmp_path / "second", start_from=tmp_path / "first" / CHECKPOINT)
+    halved = {name: value.half().float() for name, value in weights(first.trainee).items()}
+    assert same(halved, weights(second.trainee))
+    with pytest.raises(ValueError, match=r"realisid was trained with crop True \(here False\)"):
+        training(data, tmp_path / "third", start_from=tmp_path / "first" / CHECKPOINT, crop=False)
+
+
 @pytest.mark.parametrize("crop", [True, False])
 def test_sampling_with_the_checkpoint_is_what_was_trained(data, tmp_path, crop):
     run = training(data, tmp_path, crop=crop, ema=0.0, steps=3)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ..checkpoint import RealisIDConfig, save_checkpoint
+from ..checkpoint import RealisIDConfig, load_checkpoint, save_checkpoint
 from .base import Base, load_base
 from .data import Batch, Hint, Run, Share, batches
 from .ema import Average
@@ -102,6 +102,8 @@ class Training:
         self.data = Run(shards, hint, settings.seed, len(self.base.model.model_sampling.sigmas))
         torch.manual_seed(settings.seed)  # of the hint blocks and the projector: the same in every process
         trainee = Trainee(self.base, self.config)
+        if settings.start_from:
+            trainee.start_from(load_checkpoint(settings.start_from))
         self.base.text("")  # before anything is moved to the accelerator
         self.base.freeze(self.device, working_dtype(settings, self.device))
         if settings.recompute:

@@ -1,6 +1,7 @@
 """What learns: both branches and the ID projector, as one module that accelerate can wrap."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 
 import comfy.ops
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..branches import Injection, add_injections, branch_vector, global_branch, local_branch
-from ..checkpoint import RealisIDConfig
+from ..checkpoint import RealisIDConfig, RealisIDModel
 from ..geometry import LATENT_CELL, FaceBox
 from ..identity import IDProjector
 from ..resampling import location_mask
@@ -30,6 +31,21 @@ class Trainee(nn.Module):
         self.local = new_branch(base, LOCAL_HINT)
         self.global_ = new_branch(base, GLOBAL_HINT)
         self.projector = new_projector(config)
+
+    def start_from(self, trained: RealisIDModel) -> None:
+        """Take the weights of a whole checkpoint that was trained for the same.
+
+        Raises:
+            ValueError: one that was not, or one without all its parts.
+        """
+        mine, theirs = asdict(self.config), asdict(trained.config)
+        if differing := [f"{key} {theirs[key]} (here {mine[key]})" for key in mine if mine[key] != theirs[key]]:
+            raise ValueError(f"{trained.name} was trained with {', '.join(differing)}; fine-tune it with the same.")
+        if None in (trained.local, trained.global_, trained.projector):
+            raise ValueError(f"{trained.name} is not whole ({trained.describe()}); give one with all three parts.")
+        self.local.load_state_dict(trained.local.control_model.state_dict())
+        self.global_.load_state_dict(trained.global_.control_model.state_dict())
+        self.projector.load_state_dict(trained.projector.model.state_dict())
 
     def forward(
         self,
