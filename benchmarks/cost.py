@@ -5,6 +5,7 @@ weights are printed and written to docs/performance.md. Random weights in bfloat
 """
 
 import argparse
+import ctypes
 import platform
 import statistics
 import sys
@@ -195,6 +196,8 @@ class Peak:
             self.gpu.reset_peak_memory_stats()
             self.before = self.gpu.memory_allocated()
         else:
+            if sys.platform == "linux":  # what the allocator keeps would hide what the next run takes
+                ctypes.CDLL(None).malloc_trim(0)
             self.process = psutil.Process()
             self.before = self.highest = self.process.memory_info().rss
             self.over = threading.Event()
