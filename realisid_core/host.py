@@ -32,3 +32,16 @@ def find_host() -> None:
 
     if not torch.accelerator.is_available():
         args.cpu = True  # what `main.py --cpu` says; the host does not fall back to it by itself
+
+
+def start_worker() -> None:
+    """What a spawned process of a pool begins with: the host, one core, and no log."""
+    import logging
+
+    import cv2
+    import torch
+
+    find_host()
+    logging.disable(logging.INFO)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..host import find_host
+from ..host import find_host, start_worker
 from ..miniature.world import (
     Person,
     Scene,
@@ -30,7 +30,6 @@ from ..miniature.world import (
     sample_scene,
 )
 from ..miniature.world.identity import CATEGORIES
-from .runs import start_worker
 
 TRAINING, HELD_OUT = 1 << 32, 1 << 33  # the first seeds of either
 SIZES = (32, 144)  # px of a face's side

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ..host import start_worker
 from .tasks import PROTOCOLS, task
 
 TRUE = "true"
@@ -84,21 +85,6 @@ def read_measures(path: Path) -> list[dict[str, str]]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def start_worker() -> None:
-    """One core for each process, and no word from the host."""
-    import logging
-
-    import cv2
-    import torch
-
-    from ..host import find_host
-
-    find_host()
-    logging.disable(logging.INFO)
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 @lru_cache

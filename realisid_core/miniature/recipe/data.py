@@ -4,12 +4,14 @@ import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from ...host import start_worker
 from .. import networks
 from ..references import unsteady_crop
 from ..world import Identity, caption, identity_vector, render, sample_identity, sample_scene, vary
@@ -24,7 +26,7 @@ def draw(folder: Path, shards: int, seed: int, kind: str, workers: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     missing = [index for index in range(shards) if not _path(folder, index).exists()]
     draw_one = {"scenes": _scenes, "crops": _crops}[kind]
-    with ProcessPoolExecutor(workers, initializer=os.nice, initargs=(10,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker) as pool:
         jobs = [pool.submit(draw_one, folder, index, seed) for index in missing]
         for job in tqdm(jobs, desc=kind, unit="shard"):
             job.result()
