@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     trainings = {  # steps, batch size, peak learning rate
         "vae": (4700, 8, 6e-4),
         "encoder": (3500, 64, 1e-3),
-        "base": (2600, 16, 6e-4),
+        "base": (6500, 16, 6e-4),
     }
     for name, (steps, batch, rate) in trainings.items():
         training = commands.add_parser(name, help=f"train the {name}; goes on where it stopped")
