@@ -5,17 +5,14 @@ weights are printed and written to docs/performance.md. Random weights in bfloat
 """
 
 import argparse
-import ctypes
 import platform
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
-
-import psutil
 
 PACK = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PACK))
@@ -27,6 +24,7 @@ find_host()
 import comfy.model_management  # noqa: E402
 import comfy.sample  # noqa: E402
 import torch  # noqa: E402
+from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from benchmarks.sdxl import controlnet, people, realisid, sdxl, text  # noqa: E402
 from realisid_core.apply import apply_branch  # noqa: E402
@@ -169,15 +167,15 @@ def main() -> None:
     options = parser.parse_args()
 
     listed = contenders(Bench(options.side), options.people)
-    seconds, memory = ({name: [] for name in listed} for _ in range(2))
-    for turn in range(options.rounds + 1):  # the first warms up
+    memory = {}
+    for name, (run, _, _) in listed.items():  # also warms up
+        memory[name] = peak_memory(run)
+        print(f"{name:<44} {memory[name]:7.0f} MiB", flush=True)
+    seconds = {name: [] for name in listed}
+    for turn in range(options.rounds):
         for name, (run, evaluations, _) in listed.items():
-            with Peak() as peak:
-                seconds_of_run = timed(run) / evaluations
-            if turn:
-                seconds[name].append(seconds_of_run)
-                memory[name].append(peak.mebibytes)
-            print(f"round {turn}: {name:<44} {seconds_of_run:7.2f} s {peak.mebibytes:7.0f} MiB", flush=True)
+            seconds[name].append(timed(run) / evaluations)
+            print(f"round {turn + 1}: {name:<44} {seconds[name][-1]:7.2f} s", flush=True)
     report(options, listed, seconds, memory)
 
 
@@ -187,55 +185,37 @@ def timed(run: Contender) -> float:
     return time.perf_counter() - began
 
 
-class Peak:
-    """How much more memory than at its beginning a block takes at most: the GPU's, else this process's resident."""
-
-    def __enter__(self) -> "Peak":
-        self.gpu = torch.cuda if torch.cuda.is_available() else None
-        if self.gpu:
-            self.gpu.reset_peak_memory_stats()
-            self.before = self.gpu.memory_allocated()
-        else:
-            if sys.platform == "linux":  # what the allocator keeps would hide what the next run takes
-                ctypes.CDLL(None).malloc_trim(0)
-            self.process = psutil.Process()
-            self.before = self.highest = self.process.memory_info().rss
-            self.over = threading.Event()
-            self.watcher = threading.Thread(target=self._watch)
-            self.watcher.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self.over.wait(0.02):
-            self.highest = max(self.highest, self.process.memory_info().rss)
-
-    def __exit__(self, *_) -> None:
-        if self.gpu:
-            self.highest = self.gpu.max_memory_allocated()
-        else:
-            self.over.set()
-            self.watcher.join()
-        self.mebibytes = (self.highest - self.before) / 2**20
+def peak_memory(run: Contender) -> float:
+    """MiB that a run has allocated at its highest, beyond what was there before."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(accumulate(changes)) / 2**20
 
 
 def report(
-    options: argparse.Namespace, listed: dict, seconds: dict[str, list[float]], memory: dict[str, list[float]]
+    options: argparse.Namespace, listed: dict, seconds: dict[str, list[float]], memory: dict[str, float]
 ) -> None:
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    peak = {name: statistics.median(values) for name, values in memory.items()}
     unit = median["plain SDXL"] / 2
     lines = [
         f"# What a step costs\n\nSDXL's architecture, random weights, bfloat16, {options.side}² pixels, "
         f"median of {options.rounds} interleaved runs on {options.machine}. One U is one pass of the UNet, measured as "
         f"half of plain SDXL. `python benchmarks/cost.py --side {options.side} --rounds {options.rounds}`.",
-        "Peak memory is what a run takes beyond the weights.\n",
+        "Peak memory is what the tensors of a run take at their most, beyond the weights.\n",
         "| contender, people | s a step | spread | U measured | U counted | peak MiB |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, (_, _, counted) in listed.items():
         values = seconds[name]
         spread = f"{min(values):.2f} – {max(values):.2f}"
-        measured = f"{median[name]:.2f} | {spread} | {median[name] / unit:.2f} | {counted:.2f} | {peak[name]:.0f}"
+        measured = f"{median[name]:.2f} | {spread} | {median[name] / unit:.2f} | {counted:.2f} | {memory[name]:.0f}"
         lines.append(f"| {name} | {measured} |")
     lines.append("\n| ratio | target | counted | measured |\n| --- | --- | --- | --- |")
     for ours, theirs, target in TARGETS:
