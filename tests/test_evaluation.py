@@ -7,7 +7,7 @@ import pytest
 from realisid_pack.realisid_core.evaluation import colours, runs, tasks
 from realisid_pack.realisid_core.evaluation.generation import Painter, Sampling
 from realisid_pack.realisid_core.evaluation.recogniser import WEIGHTS as RECOGNISER
-from realisid_pack.realisid_core.evaluation.report import report
+from realisid_pack.realisid_core.evaluation.report import changes, report
 from realisid_pack.realisid_core.miniature.loading import WEIGHTS
 from realisid_pack.realisid_core.miniature.networks import IMAGE_SIZE
 from realisid_pack.realisid_core.miniature.world import render
@@ -111,6 +111,18 @@ def test_an_evaluation_goes_on_where_it_stopped_and_reports(tmp_path):
     report(tmp_path, seed=0)
     assert "Identity similarity" in (tmp_path / "tables.md").read_text(encoding="utf-8")
     assert (tmp_path / "sizes.png").is_file()
+
+
+def test_a_change_is_of_the_same_faces_and_in_parts_of_the_shipped_mean():
+    def rows(*similarities):
+        return np.array([(n, 0, value) for n, value in similarities], [(name, float) for name in fields])
+
+    fields, protocol = ("task", "person", "similarity"), "one person, 1/4"
+    measured = {
+        "miniature": {protocol: rows((0, 0.4), (1, 0.2))},
+        "other": {protocol: rows((1, 0.1), (0, 0.4), (2, 1))},
+    }
+    assert "| other | -16.7% ± 11.8% |" in changes(measured)
 
 
 def test_a_painter_draws_the_same_picture_from_the_same_seed():

@@ -14,6 +14,7 @@ from .tasks import PROTOCOLS, task
 Rows = np.ndarray  # of one name and protocol, a structured array with a field for each measure
 SIZES = [name for name, protocol in PROTOCOLS.items() if protocol.people == 1]
 TWO, THREE = "two people, 1/4", "three people, 1/5"
+SHIPPED = "miniature"  # the name that others are compared with
 GRID_PEOPLE, GRID_CELL = 10, 128
 
 
@@ -21,7 +22,7 @@ def report(folder: Path, seed: int) -> None:
     """Write `tables.md`, `sizes.png` and `grid.jpg` into the folder of an evaluation; print the tables."""
     measured = {path.name: _by_protocol(path / MEASURES) for path in sorted(folder.iterdir()) if path.is_dir()}
     measured = {name: protocols for name, protocols in measured.items() if protocols}
-    tables = "\n\n".join(table(measured) for table in (identity, place, pose, people, colours))
+    tables = "\n\n".join(table(measured) for table in (identity, place, pose, people, colours, changes))
     (folder / "tables.md").write_text(tables + "\n", encoding="utf-8")
     print(tables)
     plot(measured, folder / "sizes.png")
@@ -139,6 +140,26 @@ def colours(measured: dict) -> str:
 
     columns = ["shirt, one person", "shirts, two people", "background"]
     return _table("Colours that the prompt names", columns, measured, cells)
+
+
+def changes(measured: dict) -> str:
+    """What other names change in the shipped one's similarity, picture by picture, in parts of its mean."""
+    shipped = measured.get(SHIPPED, {})
+
+    def cells(protocols: dict) -> list[str]:
+        return [_change(shipped.get(name), protocols.get(name)) for name in PROTOCOLS]
+
+    others = {name: protocols for name, protocols in measured.items() if name not in (SHIPPED, TRUE)}
+    return _table(f"Change of identity similarity against {SHIPPED}", list(PROTOCOLS), others, cells)
+
+
+def _change(before: Rows | None, after: Rows | None) -> str:
+    if before is None or after is None:
+        return "–"
+    before, after = ({(row["task"], row["person"]): row["similarity"] for row in rows} for rows in (before, after))
+    faces = sorted(before.keys() & after.keys())
+    difference = np.array([after[face] - before[face] for face in faces]) / np.mean([before[face] for face in faces])
+    return f"{difference.mean():+.1%} ± {difference.std() / len(faces) ** 0.5:.1%}"
 
 
 def plot(measured: dict, path: Path) -> None:
