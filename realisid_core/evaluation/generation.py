@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import comfy.sample
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from ..apply import apply_branch
 from ..checkpoint import load_checkpoint
 from ..control import Savings
-from ..geometry import LATENT_CELL, FaceBox
+from ..geometry import FaceBox
 from ..guidance import IdentityGuidance
 from ..identity import embed_person
 from ..miniature.loading import load_miniature
@@ -34,8 +33,6 @@ class Sampling:
 
     steps: int = 16
     guidance: float = 3.0
-    sampler: str = "dpmpp_2m"
-    scheduler: str = "karras"
     without_identity: Identity = Identity.NULL
     text_only_range: tuple[float, float] = (0.0, 1.0)
     reuse: int = 1
@@ -60,7 +57,7 @@ class Painter:
     def draw(self, task: Task, seed: int) -> np.ndarray:
         """[256, 256, 3] uint8."""
         s = self.sampling
-        prompts = self._prompt(caption(task.scene)), self._prompt("")
+        prompts = self.miniature.prompt(caption(task.scene)), self.miniature.prompt("")
         persons = self.persons(task)
         local, global_ = Savings(s.reuse), Savings(s.reuse, s.one_pass)
         for branch, savings in (("local", local), ("global", global_)):
@@ -68,13 +65,7 @@ class Painter:
         λ_i = s.guidance if s.identity_guidance is None else s.identity_guidance
         guidance = IdentityGuidance(λ_i, s.without_identity, text_only_range=s.text_only_range)
         model = guidance.patch(self.miniature.model)
-        cells = IMAGE_SIZE // LATENT_CELL
-        empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros(1, 4, cells, cells))
-        noise = comfy.sample.prepare_noise(empty, seed)
-        latent = comfy.sample.sample(
-            model, noise, s.steps, s.guidance, s.sampler, s.scheduler, *prompts, empty, disable_pbar=True, seed=seed
-        )
-        return to_uint8(self.miniature.vae.decode(latent)[0].cpu())
+        return to_uint8(self.miniature.sample(*prompts, seed, s.steps, s.guidance, model).cpu())
 
     def persons(self, task: Task) -> list[Person]:
         frame = (IMAGE_SIZE, IMAGE_SIZE)
@@ -84,9 +75,6 @@ class Painter:
                 task.references, task.donors, (person.box for person in task.scene.people), strict=True
             )
         ]
-
-    def _prompt(self, text: str) -> list[list]:
-        return self.miniature.clip.encode_from_tokens_scheduled(self.miniature.clip.tokenize(text))
 
     @lru_cache(512)  # noqa: B019  the painter lives as long as its process
     def _tokens(self, reference: Scene) -> Tensor:

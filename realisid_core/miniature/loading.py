@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import comfy.clip_vision
+import comfy.sample
 import comfy.sd
 import comfy.utils
+import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from .. import checkpoint
+from ..geometry import LATENT_CELL
 from . import initial, networks
 
 WEIGHTS = Path(__file__).with_name("weights")
 SEED = 0
+SAMPLER, SCHEDULER = "dpmpp_2m", "karras"
 PARTS = ("unet", "text_encoder", "vae", "image_encoder", "realisid")
 
 TOKEN_EMBEDDING = "clip_g.transformer.text_model.embeddings.token_embedding"
@@ -49,6 +53,30 @@ class Miniature:
             f"The miniature with random weights (seed {SEED}) in its {', '.join(self.untrained)}: "
             "it runs, but its pictures show nothing."
         )
+
+    def prompt(self, text: str) -> list[list]:
+        """The text as a conditioning."""
+        return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        positive: list[list],
+        negative: list[list],
+        seed: int,
+        steps: int,
+        guidance: float,
+        model: ModelPatcher | None = None,
+    ) -> Tensor:
+        """A picture [256, 256, 3] in 0..1 by the host's sampler; `model` is a patched clone of the miniature's."""
+        model = model or self.model
+        cells = networks.IMAGE_SIZE // LATENT_CELL
+        empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros(1, 4, cells, cells))
+        noise = comfy.sample.prepare_noise(empty, seed)
+        latent = comfy.sample.sample(
+            model, noise, steps, guidance, SAMPLER, SCHEDULER, positive, negative, empty, disable_pbar=True, seed=seed
+        )
+        return self.vae.decode(latent)[0]
 
 
 def load_miniature(weights: Path = WEIGHTS) -> Miniature:

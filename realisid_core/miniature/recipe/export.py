@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import comfy.sample
 import numpy as np
 import torch
 from einops import rearrange
@@ -11,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .. import initial, loading, networks
+from .. import initial, loading
 from ..world import caption, sample_scene
 from .base import Base, Vocabulary
 from .data import Pictures
@@ -111,30 +110,7 @@ def grid(weights: Path, path: Path, columns: int, rows: int, steps: int, guidanc
     for index in range(columns * rows):
         text = caption(sample_scene(rng, people=1 if index % 2 == 0 else int(rng.integers(2, 5))))
         print(index, text)
-        pictures.append(picture(miniature, text, seed + index, steps, guidance))
+        prompts = miniature.prompt(text), miniature.prompt("")
+        pictures.append(miniature.sample(*prompts, seed + index, steps, guidance))
     joined = rearrange(torch.stack(pictures), "(r c) h w rgb -> (r h) (c w) rgb", c=columns)
     Image.fromarray((joined * 255).round().to(torch.uint8).numpy()).save(path)
-
-
-@torch.inference_mode()
-def picture(miniature: loading.Miniature, text: str, seed: int, steps: int, guidance: float) -> Tensor:
-    """[256, 256, 3] in 0..1 of one prompt."""
-    positive, negative = (
-        miniature.clip.encode_from_tokens_scheduled(miniature.clip.tokenize(words)) for words in (text, "")
-    )
-    cells = networks.IMAGE_SIZE // 8
-    empty = comfy.sample.fix_empty_latent_channels(miniature.model, torch.zeros(1, 4, cells, cells))
-    samples = comfy.sample.sample(
-        miniature.model,
-        comfy.sample.prepare_noise(empty, seed),
-        steps,
-        guidance,
-        "dpmpp_2m",
-        "karras",
-        positive,
-        negative,
-        empty,
-        disable_pbar=True,
-        seed=seed,
-    )
-    return miniature.vae.decode(samples)[0]
