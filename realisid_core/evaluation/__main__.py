@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/evaluation"), help="folder of it all (%(default)s)")
     parser.add_argument("--images", type=int, default=200, help="of each protocol (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="0: the held-out people; others, to choose settings with")
-    parser.add_argument("--protocols", nargs="*", help="those whose name begins so; all without")
+    parser.add_argument(
+        "--protocol", action="append", help="those whose name begins so; several times, or never for all"
+    )
     parser.add_argument("--processes", type=int, default=2)
     commands = parser.add_subparsers(dest="command", required=True)
     draw = commands.add_parser("draw", help="make the pictures of one checkpoint")
@@ -42,7 +44,7 @@ def main() -> None:
     find_host()
     from . import runs
 
-    run = runs.Evaluation(args.output, args.images, args.seed, args.protocols, args.processes)
+    run = runs.Evaluation(args.output, args.images, args.seed, args.protocol, args.processes)
     if args.command == "draw":
         from ..rows import Identity
         from .generation import Sampling
