@@ -51,6 +51,8 @@ def test_a_shipped_workflow_makes_a_picture(client, file):
 def test_the_shipped_workflows_are_what_their_builder_writes(client):
     from realisid_pack.workflows import build
 
+    if client.nodes()["SaveImage"]["output"]:
+        pytest.skip("Newer hosts give their own nodes other sockets; the graphs are built for the oldest.")
     built = dict(build.shipped(client.nodes()))
     assert {path for path in built if path.startswith("api/")} <= {f"api/{file.name}" for file in API.iterdir()}
     for path, content in built.items():
