@@ -1,13 +1,16 @@
 """The evaluation reads pictures rightly: true pictures of what was asked for score high, wrong ones low."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from realisid_pack.realisid_core.evaluation import colours, runs, tasks
 from realisid_pack.realisid_core.evaluation.generation import Painter, Sampling
+from realisid_pack.realisid_core.evaluation.parts import parts, with_inside
 from realisid_pack.realisid_core.evaluation.recogniser import WEIGHTS as RECOGNISER
-from realisid_pack.realisid_core.evaluation.report import changes, report
+from realisid_pack.realisid_core.evaluation.report import SIZES, changes, report
 from realisid_pack.realisid_core.miniature.loading import WEIGHTS
 from realisid_pack.realisid_core.miniature.networks import IMAGE_SIZE
 from realisid_pack.realisid_core.miniature.world import render
@@ -111,6 +114,22 @@ def test_an_evaluation_goes_on_where_it_stopped_and_reports(tmp_path):
     report(tmp_path, seed=0)
     assert "Identity similarity" in (tmp_path / "tables.md").read_text(encoding="utf-8")
     assert (tmp_path / "sizes.png").is_file()
+
+
+@recognises
+def test_the_parts_of_a_likeness_are_told_apart(tmp_path):
+    """Pictures with the right hair round somebody else's face: only the inside of the box is wrong."""
+    for size in SIZES:
+        (wanted,), (_, other) = asked(size, 1), asked(size, 2)
+        box = tasks.frame_box(wanted.scene.people[0], IMAGE_SIZE)
+        moved = replace(other.scene.people[0], box=wanted.scene.people[0].box)
+        face_of_another = render(replace(wanted.scene, people=(moved,)), IMAGE_SIZE).image
+        path = tmp_path / "other" / runs.folder_name(size) / "00000.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(with_inside(drawn(wanted), face_of_another, box)).save(path)
+    cells = re.findall(r"(\S+) / (\S+)", parts(tmp_path, seed=0).split("| other |")[1])
+    assert len(cells) == len(SIZES)
+    assert all(float(inside) < float(around) - 0.1 for inside, around in cells)
 
 
 def test_a_change_is_of_the_same_faces_and_in_parts_of_the_shipped_mean():

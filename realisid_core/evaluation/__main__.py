@@ -1,4 +1,4 @@
-"""`python -m realisid_core.evaluation draw | measure | report`: pictures of held-out people, and what they show.
+"""`python -m realisid_core.evaluation draw | measure | report | parts`: held-out people, drawn and measured.
 
     evaluation="python -m realisid_core.evaluation"
     $evaluation draw --name true                          # the face world's own pictures: the best that is possible
@@ -40,6 +40,7 @@ def main() -> None:
     draw.add_argument("--one-pass", action="store_true")
     commands.add_parser("measure", help="read all pictures that have not been read")
     commands.add_parser("report", help="tables, a figure and grids of pictures")
+    commands.add_parser("parts", help="how much of the likeness is the face's, how much the hair's")
     args = parser.parse_args()
     find_host()
     from . import runs
@@ -61,10 +62,14 @@ def main() -> None:
         run.draw(args.name, args.weights, args.checkpoint, sampling)
     elif args.command == "measure":
         run.measure()
-    else:
+    elif args.command == "report":
         from .report import report
 
         report(args.output, args.seed)
+    else:
+        from .parts import parts
+
+        print(parts(args.output, args.seed))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def report(folder: Path, seed: int) -> None:
     """Write `tables.md`, `sizes.png` and `grid.jpg` into the folder of an evaluation; print the tables."""
     measured = {path.name: _by_protocol(path / MEASURES) for path in sorted(folder.iterdir()) if path.is_dir()}
     measured = {name: protocols for name, protocols in measured.items() if protocols}
-    tables = "\n\n".join(table(measured) for table in (identity, place, pose, people, colours, changes))
+    tables = "\n\n".join(made(measured) for made in (identity, place, pose, people, colours, changes))
     (folder / "tables.md").write_text(tables + "\n", encoding="utf-8")
     print(tables)
     plot(measured, folder / "sizes.png")
@@ -40,7 +40,8 @@ def _by_protocol(path: Path) -> dict[str, Rows]:
     return result
 
 
-def _table(title: str, columns: list[str], measured: dict, cells: Callable[[dict], list[str]]) -> str:
+def table(title: str, columns: list[str], measured: dict, cells: Callable[[dict], list[str]]) -> str:
+    """Markdown: a line for each name in `measured`, its cells made of what was measured."""
     lines = [f"**{title}**", "", f"| | {' | '.join(columns)} |", "|" + " --- |" * (len(columns) + 1)]
     lines += [f"| {name} | {' | '.join(cells(protocols))} |" for name, protocols in measured.items()]
     return "\n".join(lines)
@@ -73,7 +74,7 @@ def identity(measured: dict) -> str:
         return [*values, _percent(1 - last / first), f"{stranger:.3f}"]
 
     columns = [*(size.removeprefix("one person, ") for size in SIZES), "lost from 1/4 to 1/7", "with a stranger"]
-    return _table("Identity similarity, by the face's relative size", columns, measured, cells)
+    return table("Identity similarity, by the face's relative size", columns, measured, cells)
 
 
 def place(measured: dict) -> str:
@@ -85,7 +86,7 @@ def place(measured: dict) -> str:
         return [f"{np.nanmean(overlaps):.3f}", *map(_percent, counts)]
 
     columns = ["overlap of YuNet's box (mean IoU)", "one person", "two people", "three people"]
-    return _table("Where the faces are, and whether their number is right", columns, measured, cells)
+    return table("Where the faces are, and whether their number is right", columns, measured, cells)
 
 
 def _right_number(protocols: dict, names: list[str]) -> float:
@@ -107,7 +108,7 @@ def pose(measured: dict) -> str:
         return ["{:.1f}° / {:.3f}".format(*pose_error(protocols, size)) for size in SIZES]
 
     columns = [size.removeprefix("one person, ") for size in SIZES]
-    return _table("Mean error of head angles / of blendshapes against the donor's", columns, measured, cells)
+    return table("Mean error of head angles / of blendshapes against the donor's", columns, measured, cells)
 
 
 def people(measured: dict) -> str:
@@ -123,7 +124,7 @@ def people(measured: dict) -> str:
             own, own[~overlapping], own[overlapping]))]  # fmt: skip
 
     columns = ["similarity", "less than one person's by", "closer to their own reference", "boxes apart", "overlapping"]
-    return _table("Two people", columns, measured, cells)
+    return table("Two people", columns, measured, cells)
 
 
 def colours(measured: dict) -> str:
@@ -139,7 +140,7 @@ def colours(measured: dict) -> str:
         return [_percent(one), _percent(two), _percent(background)]
 
     columns = ["shirt, one person", "shirts, two people", "background"]
-    return _table("Colours that the prompt names", columns, measured, cells)
+    return table("Colours that the prompt names", columns, measured, cells)
 
 
 def changes(measured: dict) -> str:
@@ -150,7 +151,7 @@ def changes(measured: dict) -> str:
         return [_change(shipped.get(name), protocols.get(name)) for name in PROTOCOLS]
 
     others = {name: protocols for name, protocols in measured.items() if name not in (SHIPPED, TRUE)}
-    return _table(f"Change of identity similarity against {SHIPPED}", list(PROTOCOLS), others, cells)
+    return table(f"Change of identity similarity against {SHIPPED}", list(PROTOCOLS), others, cells)
 
 
 def _change(before: Rows | None, after: Rows | None) -> str:
