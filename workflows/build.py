@@ -23,6 +23,8 @@ class Base:
     Attributes:
         size: pixels a side.
         cfg, identity_guidance: λ_t and λ_i.
+        without_identity: what the branches do in the passes without identity; the miniature puts faces and poses far
+            better in place where they rest ("off").
         steps: of the sampler.
         cast: names and photos of three people: a shipped portrait's name, or a file in the input folder.
     """
@@ -31,18 +33,20 @@ class Base:
     size: int
     cfg: float
     identity_guidance: float
+    without_identity: str
     steps: int
     cast: tuple[tuple[str, str], tuple[str, str], tuple[str, str]]
 
 
 MINIATURE = Base(
-    "miniature", 256, 3.0, 3.0, 20, (("Mara", "world_mara"), ("Omar", "world_omar"), ("Lena", "world_lena"))
+    "miniature", 256, 3.0, 3.0, "off", 20, (("Mara", "world_mara"), ("Omar", "world_omar"), ("Lena", "world_lena"))
 )
 SDXL = Base(
     "sdxl",
     1024,
     7.5,
     5.0,
+    "null identity",
     30,
     (("Eileen", "astronaut.jpg"), ("Grace", "grace_hopper.jpg"), ("Ada", "astronaut.jpg")),
 )
@@ -207,7 +211,7 @@ def finish(
         "Identity guidance",
         model=parts["model"],
         identity_guidance=base.identity_guidance,
-        without_identity="null identity",
+        without_identity=base.without_identity,
         identity_start=0.0,
         text_only_start=0.0,
         text_only_end=1.0,
