@@ -207,8 +207,10 @@ def report(
     lines = [
         f"# What a step costs\n\nSDXL's architecture, random weights, bfloat16, {options.side}² pixels, "
         f"median of {options.rounds} interleaved runs on {options.machine}. One U is one pass of the UNet, measured as "
-        f"half of plain SDXL. `python benchmarks/cost.py --side {options.side} --rounds {options.rounds}`.",
-        "Peak memory is what the tensors of a run take at their most, beyond the weights.\n",
+        f"half of plain SDXL. `python benchmarks/cost.py --side {options.side} --rounds {options.rounds} "
+        f"--people {' '.join(map(str, options.people))}`.",
+        "Peak memory is what the tensors of a run take at their most, beyond the weights. A run is a single step, so "
+        "what is computed once a run (hints, keys and values of the ID tokens) is charged to it in full.\n",
         "| contender, people | s a step | spread | U measured | U counted | peak MiB |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
