@@ -130,13 +130,15 @@ def test_the_page_offers_the_models_that_are_missing(page):
     dialog = page.get_by_role("dialog").filter(has_text="Missing Models")
     details = page.get_by_role("button", name="View details")  # newer pages have a panel in the dialog's place
     dialog.or_(details).wait_for()
+    offer, line = dialog, "{folder} / {file}"
     if details.is_visible():
         details.click()
-        page.get_by_text("Missing Models").first.wait_for()
-    text = page.locator("body").inner_text()
+        offer, line = page.locator("section").filter(has_text="Missing Models").last, "{file}\n{folder}"
+    offer.wait_for()
+    text = offer.inner_text()
     page.keyboard.press("Escape")
-    for model in ("sd_xl_base_1.0.safetensors", "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"):
-        assert model in text
+    assert line.format(folder="checkpoints", file="sd_xl_base_1.0.safetensors") in text
+    assert line.format(folder="clip_vision", file="CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors") in text
 
 
 def test_the_template_browser_lists_and_serves_them_with_thumbnails(server):
