@@ -8,7 +8,7 @@ from PIL import Image
 from ..miniature.world import render
 from .measures import reference_vector
 from .recogniser import embed_faces
-from .report import SIZES, table
+from .report import SIZE_NAMES, SIZES, table
 from .runs import TRUE, folder_name
 from .tasks import PROTOCOLS, frame_box, task
 
@@ -28,9 +28,8 @@ def parts(folder: Path, seed: int) -> str:
         similar = [np.mean([_exchanged(size, path, seed) for path in pictures[size]], axis=0) for size in SIZES]
         return [" / ".join(f"{value:.3f}" for value in pair) for pair in similar]
 
-    drawn = {name: of(name) for name in names if all(of(name).values())}
-    columns = [size.removeprefix("one person, ") for size in SIZES]
-    return table("Similarity of the box's inside in the true picture / of its surroundings", columns, drawn, cells)
+    drawn = {name: pictures for name in names if all((pictures := of(name)).values())}
+    return table("Similarity of the box's inside in the true picture / of its surroundings", SIZE_NAMES, drawn, cells)
 
 
 def _exchanged(size: str, path: Path, seed: int) -> list[float]:

@@ -13,6 +13,7 @@ from .tasks import PROTOCOLS, task
 
 Rows = np.ndarray  # of one name and protocol, a structured array with a field for each measure
 SIZES = [name for name, protocol in PROTOCOLS.items() if protocol.people == 1]
+SIZE_NAMES = [name.removeprefix("one person, ") for name in SIZES]
 TWO, THREE = "two people, 1/4", "three people, 1/5"
 SHIPPED = "miniature"  # the name that others are compared with
 GRID_PEOPLE, GRID_CELL = 10, 128
@@ -73,7 +74,7 @@ def identity(measured: dict) -> str:
         values = [_with_error(protocols, size, "similarity") for size in SIZES]
         return [*values, _percent(1 - last / first), f"{stranger:.3f}"]
 
-    columns = [*(size.removeprefix("one person, ") for size in SIZES), "lost from 1/4 to 1/7", "with a stranger"]
+    columns = [*SIZE_NAMES, "lost from 1/4 to 1/7", "with a stranger"]
     return table("Identity similarity, by the face's relative size", columns, measured, cells)
 
 
@@ -107,8 +108,7 @@ def pose(measured: dict) -> str:
     def cells(protocols: dict) -> list[str]:
         return ["{:.1f}° / {:.3f}".format(*pose_error(protocols, size)) for size in SIZES]
 
-    columns = [size.removeprefix("one person, ") for size in SIZES]
-    return table("Mean error of head angles / of blendshapes against the donor's", columns, measured, cells)
+    return table("Mean error of head angles / of blendshapes against the donor's", SIZE_NAMES, measured, cells)
 
 
 def people(measured: dict) -> str:
@@ -171,14 +171,13 @@ def plot(measured: dict, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    ticks = [size.removeprefix("one person, ") for size in SIZES]
     for name, protocols in measured.items():
         style = {"marker": "o", "linestyle": "--" if name == TRUE else "-", "label": name}
-        axes[0].plot(ticks, [_mean(protocols, size, "similarity") for size in SIZES], **style)
+        axes[0].plot(SIZE_NAMES, [_mean(protocols, size, "similarity") for size in SIZES], **style)
         for axis, values in zip(
             axes[1:], zip(*(pose_error(protocols, size) for size in SIZES), strict=True), strict=True
         ):
-            axis.plot(ticks, values, **style)
+            axis.plot(SIZE_NAMES, values, **style)
     for axis, title in zip(
         axes, ("identity similarity", "error of head angles, °", "error of blendshapes"), strict=True
     ):
