@@ -53,6 +53,33 @@ def test_draws_of_noise_levels_cover_the_schedule_and_prefer_its_middle():
     assert 0.55 < middle < 0.7  # uniform draws would give a half
 
 
+@pytest.fixture
+def scenes(tmp_path):
+    """Four pictures of two heads each with their latents, which say in two channels where each cell is."""
+    (tmp_path / "pictures").mkdir()
+    np.save(tmp_path / "pictures" / "00000.npy", np.zeros((4, 256, 256, 3), dtype=np.uint8))
+    notes = [{"caption": CAPTION, "boxes": [[10, 40, 70, 100], [150, 30, 200, 80]]}] * 4
+    (tmp_path / "pictures" / "00000.json").write_text(json.dumps(notes))
+    (tmp_path / "latents").mkdir()
+    where = np.stack(np.meshgrid(np.arange(32), np.arange(32), indexing="ij"))
+    np.save(tmp_path / "latents" / "00000.npy", np.broadcast_to(where, (4, 2, 32, 32)).astype(np.float16))
+    return base.Scenes(tmp_path / "pictures", tmp_path / "latents", base.Vocabulary())
+
+
+def test_windows_of_the_base_say_where_they_are_and_hold_a_head(scenes):
+    seen = scenes.batch(8, windows=True, random=torch.Generator().manual_seed(0))
+    assert seen.clean.shape == (32, 2, 16, 16) and seen.weights.shape == (32, 16, 16)
+    assert torch.equal(seen.clean[:, :, 0, 0] * 8, seen.sizes[:, 2:4])
+    assert torch.equal(seen.sizes[:, [0, 1, 4, 5]], torch.tensor([[256.0, 256, 128, 128]]).expand(32, 4))
+    assert (seen.weights > 1).flatten(1).any(dim=1).all() and len(seen.sizes.unique(dim=0)) > 6
+
+
+def test_whole_pictures_of_the_base_are_whole(scenes):
+    seen = scenes.batch(8, windows=False, random=torch.Generator().manual_seed(0))
+    assert torch.equal(seen.clean, scenes.latents[:1].float().expand(8, -1, -1, -1))
+    assert torch.equal(seen.sizes, torch.tensor([[256.0, 256, 0, 0, 256, 256]]).expand(8, 6))
+
+
 def test_the_exported_base_computes_in_the_host_what_was_trained(tmp_path):
     vocabulary = base.Vocabulary()
     trained = base.Base(vocabulary, seed=0)
@@ -101,6 +128,15 @@ def crops(tmp_path):
     notes = [identity_vector(sample_identity(seed)).tolist() for seed in range(8)]
     (folder / "00000.json").write_text(json.dumps(notes))
     return folder
+
+
+def test_a_log_gets_the_columns_of_losses_that_come_later(tmp_path):
+    training = run.Run(tmp_path, {})
+    for step in training.steps(100, save_minutes=9):
+        training.note(**{"loss": torch.tensor(1.0)} | ({"windows": torch.tensor(2.0)} if step >= 50 else {}))
+    rows = [line.split(",")[:4] for line in (tmp_path / "losses.csv").read_text().splitlines()]
+    assert [row[:2] for row in rows] == [["step", "loss"], ["50", "1.00000"], ["100", "1.00000"]]
+    assert [row[3] for row in rows] == ["windows", "", "2.00000"]
 
 
 def test_an_interrupted_training_goes_on_exactly_where_it_was(crops, tmp_path, monkeypatch):

@@ -25,6 +25,7 @@ from realisid_pack.realisid_core.training.samples import conditioning
 from realisid_pack.realisid_core.training.shards import Shards, epoch_order
 from realisid_pack.realisid_core.training.step import batch_loss
 from realisid_pack.realisid_core.training.trainee import branch_network
+from realisid_pack.realisid_core.training.windows import place_window
 from small_training import CELLS, CHANNELS, random_shards, training
 
 SDXL = {
@@ -223,6 +224,56 @@ def test_sample_grids_are_drawn_while_training(tmp_path):
     assert drawn.std() > 5
     assert any((tmp_path / "log").iterdir())
     assert take_steps(run, 1)  # sampling has left the base where training needs it
+
+
+# Windows
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_a_window_is_the_part_of_the_picture_that_its_sizes_name(data, tmp_path, crop):
+    run = training(data, tmp_path, window=8, crop=crop)
+    for number in range(10):
+        sample, drawn, hint = run.data[number]
+        whole = read_sample(run.data.shards, *run.data.where(number))
+        height, width, top, left, *target = sample.sizes
+        assert (height, width, *target) == (CELLS * 8, CELLS * 8, 64, 64) and top % 8 == left % 8 == 0
+        area = (slice(top // 8, top // 8 + 8), slice(left // 8, left // 8 + 8))
+        assert torch.equal(sample.latent, whole.latent[(slice(None), *area)])
+        assert drawn.noise.shape == sample.latent.shape
+        x0, y0, x1, y1 = sample.box.scaled(64, 64)
+        assert (x0 + left, y0 + top, x1 + left, y1 + top) == pytest.approx(whole.box.scaled(CELLS * 8, CELLS * 8))
+        expected = run.data.hint.draw(whole, CELLS * 8)
+        if not crop:
+            expected = expected[:, top : top + 64, left : left + 64]
+        assert (hint.float() / 255 - expected).abs().max() < 1e-2
+
+
+def test_a_window_holds_the_face_and_moves_about_it():
+    for x0, side in ((0.0, 3.0), (5.3, 4.0), (12.0, 4.0), (2.0, 7.5)):
+        places = [place_window((x0, x0, x0 + side, x0 + side), (16, 16), 8, (a, 1 - a)) for a in np.linspace(0, 1, 9)]
+        for top, left, height, width in places:
+            for start in (top, left):
+                assert 0 <= start <= 8 and height == width == 8
+                assert start <= x0 + 0.5 and x0 + side <= start + 8.5
+    assert len({place_window((6, 6, 8, 8), (16, 16), 8, (a, 0)) for a in np.linspace(0, 1, 50)}) == 5
+
+
+def test_windows_train_and_resume(data, tmp_path):
+    straight = training(data, tmp_path / "straight", window=8, steps=4)
+    straight.run()
+    training(data, tmp_path / "halves", window=8, steps=2).run()
+    resumed = training(data, tmp_path / "halves", window=8, steps=4)
+    resumed.load_newest_state()
+    resumed.run()
+    assert same(weights(straight.trainee), weights(resumed.trainee))
+    with pytest.raises(ValueError, match="another window"):
+        training(data, tmp_path / "halves", steps=6).load_newest_state()
+
+
+@pytest.mark.parametrize("window", [-8, 12, 16, 24])
+def test_a_window_that_is_no_part_of_the_pictures_is_refused(data, tmp_path, window):
+    with pytest.raises(ValueError, match=f"--window {window} is not possible: the data's latents are 16 cells wide"):
+        training(data, tmp_path, window=window)
 
 
 # Resuming and the checkpoint

@@ -44,6 +44,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     add("--clip-gradient", "largest gradient norm, 0 for none", type=float)
     add("--ema", "decay of the weights' moving average, 0 for none", type=float)
     add("--local-size", "side of the enlarged face in latent cells", type=int)
+    add("--window", "side in latent cells of a part round the face to train on, 0 for the whole picture", type=int)
     parser.add_argument("--outline", action="store_true", help="draw the face's outline into the pose-expression image")
     add("--y-mode", "vector conditioning of the branches", choices=("sizes", "prompt"))
     parser.add_argument(

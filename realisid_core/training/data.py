@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from ..perception import crop_frame, pose_expression_image
 from ..resampling import relocate
 from .draws import draw
 from .shards import Shards, epoch_order, read_npy
+from .windows import place_window, window_sizes
 
 SHARDS_AT_ONCE = 16
 
@@ -78,6 +79,18 @@ def read_sample(shards: Shards, shard: int, row: int) -> Sample:
     )
 
 
+def windowed(sample: Sample, window: int, place: Sequence[float]) -> Sample:
+    """What a window of the picture, `window` latent cells wide, holds of the sample (`place_window`)."""
+    cells = height, width = tuple(sample.latent.shape[-2:])
+    area = top, left, _, _ = place_window(sample.box.scaled(width, height), cells, window, place)
+    return replace(
+        sample,
+        latent=sample.latent[:, top : top + window, left : left + window],
+        box=sample.box.seen_from(area, width, height),
+        sizes=window_sizes(sample.sizes, area),
+    )
+
+
 def face_of(landmarks: np.ndarray, size: float) -> dict:
     """A face of FACE_LANDMARKS with what `crop_frame` and the drawing need, in pixels of a picture of side `size`.
 
@@ -97,19 +110,20 @@ class Hint:
     outline: bool
 
     def draw(self, sample: Sample, image_size: int) -> Tensor:
-        """[3, S, S] in 0..1: of the face crop, or in place in the whole picture."""
+        """[3, S, S] in 0..1: of the face crop, or in place in what the sample shows of a picture of `image_size`."""
         size = self.local_size * LATENT_CELL if self.crop else image_size
         image = rearrange(pose_expression_image(sample.face, size, outline=self.outline), "h w c -> 1 c h w")
         if not self.crop:
-            image = relocate(image, [sample.box], image_size, image_size)
+            shown = sample.latent.shape[-1] * LATENT_CELL
+            image = relocate(image, [sample.box], shown, shown)
         return image[0]
 
 
 class Run(Dataset):
-    """The samples of a whole run, epoch after epoch, by number."""
+    """The samples of a whole run, epoch after epoch, by number; of windows where `window` is not 0."""
 
-    def __init__(self, shards: Shards, hint: Hint, seed: int, noise_steps: int):
-        self.shards, self.hint, self.seed, self.noise_steps = shards, hint, seed, noise_steps
+    def __init__(self, shards: Shards, hint: Hint, seed: int, noise_steps: int, window: int = 0):
+        self.shards, self.hint, self.seed, self.noise_steps, self.window = shards, hint, seed, noise_steps, window
 
     def where(self, number: int) -> tuple[int, int]:
         """(shard, row) of sample `number` of the run."""
@@ -120,7 +134,11 @@ class Run(Dataset):
 
     def __getitem__(self, number: int) -> tuple:
         sample = read_sample(self.shards, *self.where(number))
-        drawn = draw(self.seed, number, tuple(sample.latent.shape), self.noise_steps)
+        channels, height, width = sample.latent.shape
+        shape = (channels, self.window or height, self.window or width)
+        drawn = draw(self.seed, number, shape, self.noise_steps)
+        if self.window:
+            sample = windowed(sample, self.window, drawn.place)
         hint = self.hint.draw(sample, self.shards.info.image_size)
         return sample, drawn, (hint * 255 + 0.5).to(torch.uint8)
 

@@ -17,12 +17,14 @@ class Draw:
     step: of the noise schedule, uniform in 0 … T − 1 (the paper's t ~ U(1, T)).
     noise: ε, standard normal, [C, H, W] float32.
     drop_identity, drop_text: whether the sample goes without its ID embedding, without its text, or both.
+    place: two numbers in 0..1, where a window lies about the face, down and across.
     """
 
     step: int
     noise: np.ndarray
     drop_identity: bool
     drop_text: bool
+    place: tuple[float, float]
 
 
 def draw(seed: int, number: int, shape: tuple[int, ...], steps: int) -> Draw:
@@ -34,4 +36,5 @@ def draw(seed: int, number: int, shape: tuple[int, ...], steps: int) -> Draw:
         noise=random.standard_normal(shape, dtype=np.float32),
         drop_identity=kind < DROP_PROBABILITY or 2 * DROP_PROBABILITY <= kind < 3 * DROP_PROBABILITY,
         drop_text=DROP_PROBABILITY <= kind < 3 * DROP_PROBABILITY,
+        place=tuple(random.random(2).tolist()),
     )

@@ -13,6 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..checkpoint import RealisIDConfig, load_checkpoint, save_checkpoint
+from ..geometry import LATENT_CELL
 from .base import Base, load_base
 from .data import Batch, Hint, Run, Share, batches
 from .ema import Average
@@ -24,6 +25,7 @@ from .trainee import Trainee, recompute_in_backward
 
 CHECKPOINT = "realisid.safetensors"
 STATES_KEPT = 2
+WINDOW_STEP = 8  # latent cells: the UNet halves them twice, and SDXL itself is trained on multiples of eight
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -79,6 +81,17 @@ def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDCo
     )
 
 
+def checked_window(window: int, info: DatasetInfo) -> int:
+    """Raises ValueError for a window that the UNet cannot halve, or that is no part of the data's pictures."""
+    side = info.image_size // LATENT_CELL
+    if window and (window % WINDOW_STEP or not 0 < window < side):
+        raise ValueError(
+            f"--window {window} is not possible: the data's latents are {side} cells wide; give a multiple of "
+            f"{WINDOW_STEP} below that, or 0 for whole pictures."
+        )
+    return window
+
+
 def working_dtype(settings: Settings, device: torch.device) -> torch.dtype:
     """What the frozen UNet is kept in: the precision of the computation; on the CPU float32, which autocast rounds."""
     return DTYPES[settings.precision] if device.type != "cpu" else torch.float32
@@ -99,7 +112,8 @@ class Training:
         shards = Shards(settings.data)
         self.config = make_config(settings, self.base, shards.info)
         hint = Hint(settings.crop, settings.local_size, settings.outline)
-        self.data = Run(shards, hint, settings.seed, len(self.base.model.model_sampling.sigmas))
+        steps = len(self.base.model.model_sampling.sigmas)
+        self.data = Run(shards, hint, settings.seed, steps, checked_window(settings.window, shards.info))
         torch.manual_seed(settings.seed)  # of the hint blocks and the projector: the same in every process
         trainee = Trainee(self.base, self.config)
         if settings.start_from:
@@ -273,7 +287,8 @@ class Training:
 
     def _same_run(self) -> dict:
         """What must not change between a run and its resumption."""
-        names = ("face_weight", "ema", "seed", "learning_rate", "weight_decay", "warmup", "clip_gradient", "precision")
+        names = ("face_weight", "window", "ema", "seed", "precision")
+        names += ("learning_rate", "weight_decay", "warmup", "clip_gradient")
         settings = {name: getattr(self.settings, name) for name in names}
         counts = {"samples per step": self.samples_per_step, "number of samples": len(self.data.shards)}
         return settings | asdict(self.config) | counts

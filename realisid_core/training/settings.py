@@ -19,6 +19,7 @@ class Settings:
     clip_gradient: largest norm of the gradient; 0 does not clip.
     ema: decay of the weights' moving average, which is what the checkpoint holds; 0 keeps none.
     local_size: side of the enlarged face region in latent cells.
+    window: side in latent cells of the part of each picture, round the face, that is trained on; 0: the whole.
     outline: draw the face's outline into the pose-expression image.
     y_mode: the branches' vector conditioning, "sizes" or "prompt".
     crop: False trains the comparison, whose local branch sees the whole latent.
@@ -43,6 +44,7 @@ class Settings:
     clip_gradient: float = 1.0
     ema: float = 0.9999
     local_size: int = 64
+    window: int = 0
     outline: bool = False
     y_mode: str = "sizes"
     crop: bool = True

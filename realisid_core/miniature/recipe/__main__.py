@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["vae"].add_argument(
         "--decoder-only", action="store_true", help="leave the encoder, whose latents the base has learnt, as it is"
     )
+    commands.choices["base"].add_argument(
+        "--windows", action="store_true", help="three steps of four see windows round heads, four times as many"
+    )
     commands.add_parser("latents", help="encode the scenes with the exported VAE")
     commands.add_parser("export", help="write the weights of every part that has been trained")
 
@@ -73,7 +76,7 @@ def main() -> None:
         elif args.command == "encoder":
             encoder.train(runs / "crops", *options)
         else:
-            base.train(runs / "scenes", runs / "latents", *options)
+            base.train(runs / "scenes", runs / "latents", *options, args.windows)
     elif args.command == "latents":
         from safetensors.torch import load_file
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import comfy.model_base
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...training.ema import Average
+from ...training.windows import place_window, window_sizes
 from .. import initial, networks
 from ..world import VOCABULARY
 from .data import Pictures
@@ -22,6 +24,8 @@ from .vae import face_weights
 
 CAPTION_DROP = 0.1
 FACE_CELLS = 8.0  # every face adds as much to the loss as a square of so many latent cells
+WINDOW = 16  # latent cells
+WHOLE_EVERY = 4  # with windows, one step of so many sees whole pictures
 
 
 def encode(pictures: Path, vae_weights: dict[str, Tensor], folder: Path) -> None:
@@ -88,18 +92,76 @@ class Base(nn.Module):
         return self.unet(noisy, timesteps, context=context, y=y)
 
 
-def train(
-    pictures: Path, latents: Path, folder: Path, steps: int, batch: int, seed: int, rate: float, save_minutes: float
-) -> None:
-    """Train on cached latents. Resumes where `folder` holds a state."""
-    paths = sorted(path for path in latents.glob("*.npy") if not path.stem.endswith(".part"))
-    data = torch.from_numpy(np.concatenate([np.load(path) for path in paths]))
-    notes = Pictures(pictures).notes[: len(data)]
-    vocabulary = Vocabulary()
-    captions = torch.tensor([vocabulary.rows(note["caption"]) for note in notes], dtype=torch.int16)
-    nothing = torch.tensor(vocabulary.rows(""), dtype=torch.int16)
-    weights = torch.stack([_weights(note["boxes"], data.shape[-1]) for note in notes])
+@dataclass(frozen=True)
+class Batch:
+    """Of B pictures or windows: latents [B, C, H, W], the loss's weights [B, H, W], captions [B, 77], sizes [B, 6]."""
 
+    clean: Tensor
+    weights: Tensor
+    captions: Tensor
+    sizes: Tensor
+
+
+class Scenes:
+    """The latents of all pictures with their captions; batches of whole pictures, or of windows round heads."""
+
+    def __init__(self, pictures: Path, latents: Path, vocabulary: Vocabulary):
+        paths = sorted(path for path in latents.glob("*.npy") if not path.stem.endswith(".part"))
+        self.latents = torch.from_numpy(np.concatenate([np.load(path) for path in paths]))
+        notes = Pictures(pictures).notes[: len(self.latents)]
+        self.cells = self.latents.shape[-1]
+        scale = self.cells / networks.IMAGE_SIZE
+        self.boxes = [[[value * scale for value in box] for box in note["boxes"]] for note in notes]
+        self.weights = torch.stack([face_weights(boxes, self.cells, FACE_CELLS).half() for boxes in self.boxes])
+        self.captions = torch.tensor([vocabulary.rows(note["caption"]) for note in notes], dtype=torch.int16)
+        self.nothing = torch.tensor(vocabulary.rows(""), dtype=torch.int16)
+        self.sizes = (networks.IMAGE_SIZE, networks.IMAGE_SIZE, 0, 0, networks.IMAGE_SIZE, networks.IMAGE_SIZE)
+
+    def batch(self, count: int, windows: bool, random: torch.Generator) -> Batch:
+        """`count` whole pictures, or as many windows as have the same area."""
+        count *= (self.cells // WINDOW) ** 2 if windows else 1
+        chosen = torch.randint(len(self.latents), (count,), generator=random)
+        areas = [(0, 0, self.cells, self.cells)] * count
+        if windows:
+            chances = torch.rand(count, 3, generator=random).tolist()
+            areas = [self._round_a_head(*pair) for pair in zip(chosen.tolist(), chances, strict=True)]
+        dropped = torch.rand(count, 1, generator=random) < CAPTION_DROP
+        return Batch(
+            _cut(self.latents, chosen, areas),
+            _cut(self.weights, chosen, areas),
+            torch.where(dropped, self.nothing, self.captions[chosen]).long().to(device()),
+            torch.tensor([window_sizes(self.sizes, area) for area in areas], dtype=torch.float32, device=device()),
+        )
+
+    def _round_a_head(self, index: int, chances: list[float]) -> tuple[int, int, int, int]:
+        which, *place = chances
+        boxes = self.boxes[index]
+        return place_window(boxes[int(which * len(boxes))], (self.cells, self.cells), WINDOW, place)
+
+
+def _cut(values: Tensor, chosen: Tensor, areas: list[tuple[int, int, int, int]]) -> Tensor:
+    """[B, ..., height, width] float32: of each chosen item its area (top, left, height, width)."""
+    parts = [
+        values[index, ..., top : top + height, left : left + width]
+        for index, (top, left, height, width) in zip(chosen.tolist(), areas, strict=True)
+    ]
+    return torch.stack(parts).float().to(device())
+
+
+def train(
+    pictures: Path,
+    latents: Path,
+    folder: Path,
+    steps: int,
+    batch: int,
+    seed: int,
+    rate: float,
+    save_minutes: float,
+    windows: bool = False,
+) -> None:
+    """Train on cached latents; `windows` sees mostly windows round heads. Resumes where `folder` holds a state."""
+    vocabulary = Vocabulary()
+    scenes = Scenes(pictures, latents, vocabulary)
     model = Base(vocabulary, seed).to(device())
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average = Average(model.parameters(), 0.999)
@@ -108,21 +170,18 @@ def train(
     alphas = cumulative_alphas().to(device())
     for step in run.steps(steps, save_minutes):
         random = generator(seed, step)
-        chosen = torch.randint(len(data), (batch,), generator=random)
-        clean = data[chosen].float().to(device())
-        noise = torch.randn(clean.shape, generator=random).to(device())
-        timesteps = draw_timesteps(batch, len(alphas), random).to(device())
-        dropped = torch.rand(batch, 1, generator=random) < CAPTION_DROP
-        words = torch.where(dropped, nothing, captions[chosen]).long().to(device())
-        weight = weights[chosen].float().to(device())
+        whole = not windows or step % WHOLE_EVERY == 0
+        seen = scenes.batch(batch, not whole, random)
+        noise = torch.randn(seen.clean.shape, generator=random).to(device())
+        timesteps = draw_timesteps(len(noise), len(alphas), random).to(device())
         alpha = alphas[timesteps][:, None, None, None]
-        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+        noisy = alpha.sqrt() * seen.clean + (1 - alpha).sqrt() * noise
+        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * seen.clean
         with autocast():
-            v = model(noisy, timesteps.float(), words, _sizes(batch))
+            v = model(noisy, timesteps.float(), seen.captions, seen.sizes)
         errors = (v.float() - target).square().mean(dim=1)
-        loss = (weight * errors).sum() / weight.sum()
-        run.note(loss=loss, plain=errors.mean())
+        loss = (seen.weights * errors).sum() / seen.weights.sum()
+        run.note(**{"loss": loss, "plain": errors.mean()} if whole else {"windows": loss})
         take_step(loss, model, optimizer, learning_rate(step, steps, rate))
         average.update()
 
@@ -141,13 +200,3 @@ def cumulative_alphas() -> Tensor:
     config = networks.MiniatureSDXL(dict(networks.UNET_CONFIG))
     sampling = comfy.model_base.model_sampling(config, comfy.model_base.ModelType.V_PREDICTION)
     return 1 / (1 + sampling.sigmas**2)
-
-
-def _weights(boxes: list, cells: int) -> Tensor:
-    scaled = [[value * cells / networks.IMAGE_SIZE for value in box] for box in boxes]
-    return face_weights(scaled, cells, FACE_CELLS).half()
-
-
-def _sizes(batch: int) -> Tensor:
-    side = networks.IMAGE_SIZE
-    return torch.tensor([[side, side, 0, 0, side, side]], dtype=torch.float32, device=device()).expand(batch, -1)

@@ -78,22 +78,29 @@ class Run:
             for name in {name: None for row in self.recent for name in row}
         }
         self.recent.clear()
-        path = self.folder / "losses.csv"
-        new = not path.exists()
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(("step", *means, "seconds_per_step"))
-            writer.writerow((self.step, *(f"{mean:.5f}" for mean in means.values()), f"{seconds:.3f}"))
+        row = {"step": self.step, **{name: f"{mean:.5f}" for name, mean in means.items()}}
+        self._rewrite_log([*self._logged(), row | {"seconds_per_step": f"{seconds:.3f}"}])
         print(self.step, {name: round(mean, 5) for name, mean in means.items()}, f"{seconds:.2f} s a step", flush=True)
 
     def _cut_log(self) -> None:
         """Rows of steps that a resumed run takes again go."""
+        if rows := self._logged():
+            self._rewrite_log([row for row in rows if int(row["step"]) <= self.step])
+
+    def _logged(self) -> list[dict]:
         path = self.folder / "losses.csv"
-        if path.exists():
-            head, *rows = path.read_text(encoding="utf-8").splitlines()
-            rows = [row for row in rows if int(row.split(",")[0]) <= self.step]
-            path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+        if not path.exists():
+            return []
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def _rewrite_log(self, rows: list[dict]) -> None:
+        """A part of the run may have losses that an earlier one had not: their column is empty there."""
+        names = list({name: None for row in rows for name in row})
+        with open(self.folder / "losses.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 def take_step(loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> None:
