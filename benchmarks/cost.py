@@ -1,7 +1,8 @@
 """What a step costs, on SDXL's own architecture: `python benchmarks/cost.py --help`.
 
-Contenders run in turn, round after round, in one process; medians, ratios and how much memory each takes beyond the
-weights are printed and written to docs/performance.md. Random weights in bfloat16: time does not depend on the values.
+Contenders run in turn, round after round, in one process, each for a few steps of the host's sampler. Medians, ratios
+and how much memory each takes beyond the weights are printed and written to docs/performance.md. Random weights in
+bfloat16: time does not depend on the values.
 """
 
 import argparse
@@ -32,14 +33,16 @@ from realisid_core.control import Savings  # noqa: E402
 from realisid_core.guidance import IdentityGuidance  # noqa: E402
 from realisid_core.rows import Identity, with_identity  # noqa: E402
 
-CFG, SIGMA = 7.5, 3.0
+CFG = 7.5
+RUN = 25  # steps of the run that is charged for what is computed once a run
 UNET, CONTROLNET = 1.0, 0.42  # passes; a ControlNet costs 0.42 of the UNet at any size
 
-Contender = Callable[[], torch.Tensor]
+Contender = Callable[[], list[float]]
+"""Samples a few steps; the seconds of the first one and the mean of the others'."""
 
 
 class Bench:
-    """The models, and each contender as one evaluation of the guided prediction at `side` pixels."""
+    """The models, and each contender as a short run of the host's sampler at `side` pixels."""
 
     def __init__(self, side: int):
         self.side = side
@@ -51,24 +54,19 @@ class Bench:
         self.latent = torch.zeros(1, 4, side // 8, side // 8)
         self.noise = torch.randn(self.latent.shape)
 
-    def step(self, model, positive, negative, cfg: float = CFG) -> torch.Tensor:
-        sigmas = torch.tensor([SIGMA, 0.0])
-        return comfy.sample.sample(
-            model,
-            self.noise,
-            1,
-            cfg,
-            "euler",
-            "normal",
-            positive,
-            negative,
-            self.latent,
-            sigmas=sigmas,
-            disable_pbar=True,
-        )
+    def sample(self, model, positive, negative, cfg: float = CFG, steps: int = 2) -> list[float]:
+        times = [time.perf_counter()]
 
-    def plain(self) -> torch.Tensor:
-        return self.step(self.model, *self.prompts)
+        def note(_, denoised, *others):
+            denoised.flatten()[0].item()  # waits for the device
+            times.append(time.perf_counter())
+
+        options = {"latent_image": self.latent, "callback": note, "disable_pbar": True}
+        comfy.sample.sample(model, self.noise, steps, cfg, "euler", "normal", positive, negative, **options)
+        return [times[1] - times[0], (times[-1] - times[1]) / (steps - 1)]
+
+    def plain(self) -> list[float]:
+        return self.sample(self.model, *self.prompts)
 
     def usual(self, number: int) -> Contender:
         """The stock ControlNet node once a person, on both rows, with the ID embedding as context."""
@@ -81,7 +79,7 @@ class Bench:
             )
             hint = torch.rand(1, self.side, self.side, 3)
             conds = ControlNetApplyAdvanced().apply_controlnet(*conds, self.stock, hint, 1.0, 0.0, 1.0)
-        return lambda: self.step(self.model, *conds)
+        return lambda: self.sample(self.model, *conds)
 
     def literal(self, number: int) -> Contender:
         """Three predictions one after the other, each with both branches at the latent's own size, person by person."""
@@ -98,7 +96,12 @@ class Bench:
                 (positive, Identity.GIVEN),
             )
         ]
-        return lambda: torch.stack([self.step(self.model, row, negative, 1.0) for row in rows])
+
+        def run() -> list[float]:
+            times = [self.sample(self.model, row, negative, 1.0) for row in rows]
+            return [sum(parts) for parts in zip(*times, strict=True)]
+
+        return run
 
     def ours(self, number: int, guidance: IdentityGuidance, one_pass: bool = False, reuse: int = 1) -> Contender:
         conds = self.prompts
@@ -107,41 +110,26 @@ class Bench:
             savings = Savings(reuse, one_pass and branch == "global")
             conds = apply_branch(branch, *conds, self.realisid, persons, savings=savings)
         model = guidance.patch(self.model)
-        if reuse == 1:
-            return lambda: self.step(model, *conds)
-
-        def steps() -> torch.Tensor:
-            """`reuse` evaluations, of which one computes the branches."""
-            sigmas = torch.linspace(SIGMA, 1.0, reuse + 1)
-            return comfy.sample.sample(
-                model, self.noise, reuse, CFG, "euler", "normal", *conds, self.latent, sigmas=sigmas, disable_pbar=True
-            )
-
-        return steps
+        return lambda: self.sample(model, *conds, steps=1 + reuse)  # after the first, one in `reuse` computes them
 
 
-def contenders(bench: Bench, numbers: list[int]) -> dict[str, tuple[Contender, int, float]]:
-    """name → (what to run, model evaluations in it, its count of UNet passes an evaluation)."""
+def contenders(bench: Bench, numbers: list[int]) -> dict[str, tuple[Contender, float]]:
+    """name → (what to run, its count of UNet passes a step)."""
     two, off = IdentityGuidance(CFG, Identity.OFF), IdentityGuidance(5.0, Identity.OFF)
     three = IdentityGuidance(5.0, Identity.NULL)
     small = CONTROLNET * 1.25  # both branches for one row; the local one at a quarter of the area
-    listed = {"plain SDXL": (bench.plain, 1, 2 * UNET)}
+    listed = {"plain SDXL": (bench.plain, 2 * UNET)}
     for n in numbers:
         listed |= {
-            f"usual tool, {n}": (bench.usual(n), 1, 2 + 2 * n * CONTROLNET),
-            f"literal RealisID, {n}": (bench.literal(n), 1, 3 + 6 * n * CONTROLNET),
-            f"two passes, off, {n}": (bench.ours(n, two), 1, 2 + n * small),
-            f"two passes, null identity, {n}": (bench.ours(n, IdentityGuidance(CFG)), 1, 2 + 2 * n * small),
-            f"three passes, off, {n}": (bench.ours(n, off), 1, 3 + n * small),
-            f"three passes, null identity, {n}": (bench.ours(n, three), 1, 3 + 2 * n * small),
-            f"two passes, off, masked, {n}": (
-                bench.ours(n, two, one_pass=True),
-                1,
-                2 + (n * 0.25 + 1) * CONTROLNET,
-            ),
+            f"usual tool, {n}": (bench.usual(n), 2 + 2 * n * CONTROLNET),
+            f"literal RealisID, {n}": (bench.literal(n), 3 + 6 * n * CONTROLNET),
+            f"two passes, off, {n}": (bench.ours(n, two), 2 + n * small),
+            f"two passes, null identity, {n}": (bench.ours(n, IdentityGuidance(CFG)), 2 + 2 * n * small),
+            f"three passes, off, {n}": (bench.ours(n, off), 3 + n * small),
+            f"three passes, null identity, {n}": (bench.ours(n, three), 3 + 2 * n * small),
+            f"two passes, off, masked, {n}": (bench.ours(n, two, one_pass=True), 2 + (n * 0.25 + 1) * CONTROLNET),
             f"two passes, off, masked, re-used 3, {n}": (
                 bench.ours(n, two, one_pass=True, reuse=3),
-                3,
                 2 + (n * 0.25 + 1) * CONTROLNET / 3,
             ),
         }
@@ -168,21 +156,16 @@ def main() -> None:
 
     listed = contenders(Bench(options.side), options.people)
     memory = {}
-    for name, (run, _, _) in listed.items():  # also warms up
+    for name, (run, _) in listed.items():  # also warms up
         memory[name] = peak_memory(run)
         print(f"{name:<44} {memory[name]:7.0f} MiB", flush=True)
     seconds = {name: [] for name in listed}
     for turn in range(options.rounds):
-        for name, (run, evaluations, _) in listed.items():
-            seconds[name].append(timed(run) / evaluations)
-            print(f"round {turn + 1}: {name:<44} {seconds[name][-1]:7.2f} s", flush=True)
+        for name, (run, _) in listed.items():
+            first, later = run()
+            seconds[name].append((first + (RUN - 1) * later) / RUN)
+            print(f"round {turn + 1}: {name:<44} {first:7.2f} s, then {later:7.2f} s", flush=True)
     report(options, listed, seconds, memory)
-
-
-def timed(run: Contender) -> float:
-    began = time.perf_counter()
-    run().cpu()
-    return time.perf_counter() - began
 
 
 def peak_memory(run: Contender) -> float:
@@ -204,17 +187,18 @@ def report(
 ) -> None:
     median = {name: statistics.median(values) for name, values in seconds.items()}
     unit = median["plain SDXL"] / 2
+    counts = " ".join(map(str, options.people))
     lines = [
-        f"# What a step costs\n\nSDXL's architecture, random weights, bfloat16, {options.side}² pixels, "
-        f"median of {options.rounds} interleaved runs on {options.machine}. One U is one pass of the UNet, measured as "
-        f"half of plain SDXL. `python benchmarks/cost.py --side {options.side} --rounds {options.rounds} "
-        f"--people {' '.join(map(str, options.people))}`.",
-        "Peak memory is what the tensors of a run take at their most, beyond the weights. A run is a single step, so "
-        "what is computed once a run (hints, keys and values of the ID tokens) is charged to it in full.\n",
+        f"# What a step costs\n\nSDXL's architecture, random weights, bfloat16, {options.side}² pixels, median of "
+        f"{options.rounds} interleaved runs on {options.machine}: "
+        f"`python benchmarks/cost.py --side {options.side} --rounds {options.rounds} --people {counts}`.\n",
+        f"A step is the mean one of a run of {RUN}: the first, which also makes what is computed once a run (hints, "
+        "keys and values of the ID tokens), and later ones are timed apart. U is one pass of the UNet, measured as "
+        "half of plain SDXL. Peak memory is what the tensors of a run take at their most, beyond the weights.\n",
         "| contender, people | s a step | spread | U measured | U counted | peak MiB |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name, (_, _, counted) in listed.items():
+    for name, (_, counted) in listed.items():
         values = seconds[name]
         spread = f"{min(values):.2f} – {max(values):.2f}"
         measured = f"{median[name]:.2f} | {spread} | {median[name] / unit:.2f} | {counted:.2f} | {memory[name]:.0f}"
@@ -222,7 +206,7 @@ def report(
     lines.append("\n| ratio | target | counted | measured |\n| --- | --- | --- | --- |")
     for ours, theirs, target in TARGETS:
         if ours in median and theirs in median:
-            counted, measured = listed[ours][2] / listed[theirs][2], median[ours] / median[theirs]
+            counted, measured = listed[ours][1] / listed[theirs][1], median[ours] / median[theirs]
             lines.append(f"| {ours} / {theirs} | ≤ {target:.2f} | {counted:.2f} | {measured:.2f} |")
     text = "\n".join(lines) + "\n"
     print(text)

@@ -16,7 +16,7 @@ from .branches import Injection, branch_vector, global_branch, local_features, p
 from .checkpoint import RealisIDConfig
 from .geometry import LATENT_CELL, FaceBox
 from .masked_attention import masked_cross_attention
-from .once_a_run import Kept, computed_once
+from .once_a_run import Kept, computed_once, token_projections
 from .perception import pose_expression_image
 from .persons import Person
 from .resampling import location_mask, relocate
@@ -24,6 +24,7 @@ from .rows import KEY, WHOLE_FRAME, Identity, read
 
 ASPECT_TOLERANCE = 0.05
 HEADROOM = 1.5  # times its own estimate the host wants free before it batches
+KEPT_MAPS = 5  # feature maps of full size: a fifth of what a pass of a branch takes at its peak, or less
 
 
 @dataclass(frozen=True)
@@ -235,13 +236,18 @@ class BranchControl(ControlBase):
                 return global_branch(hint=batch(hints), **arguments)
 
     def _room(self, call: torch.Size, x: Tensor) -> float:
-        """Bytes that what is kept may grow by: to no more than a row of the UNet takes, and only where that is free.
+        """Bytes that what is kept may grow by, where they are free.
 
-        `call` is the shape of the UNet's own batch.
+        It is kept for two identities (a person and the null one, or two persons), and for more where that is little
+        beside a pass: memory must not grow with the persons. `call` is the shape of the UNet's own batch.
         """
         free = comfy.model_management.get_free_memory(x.device) - self.model.memory_required(list(call)) * HEADROOM
         kept = sum(value.nbytes for known in self.kept.values() for value in known.values())
-        return min(free, self.model.memory_required([1, *call[1:]]) - kept)
+        network = self.control.control_model
+        feature_map = network.model_channels * call[-2] * call[-1] * x.element_size()
+        features = sum(layer.out_features for layer in token_projections(network))
+        identity = self.config.clip_tokens * features * x.element_size()
+        return min(free, max(2 * (identity + feature_map), KEPT_MAPS * feature_map) - kept)
 
     @property
     def _crops(self) -> bool:

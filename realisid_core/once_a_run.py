@@ -16,6 +16,12 @@ Kept = dict[nn.Module, dict[Hashable, Tensor]]
 """What a layer gave for each key."""
 
 
+def token_projections(network: nn.Module) -> list[nn.Linear]:
+    """The layers that make keys and values of the ID tokens."""
+    blocks = [module for module in network.modules() if isinstance(module, BasicTransformerBlock)]
+    return [layer for block in blocks for layer in (block.attn2.to_k, block.attn2.to_v)]
+
+
 @contextmanager
 def computed_once(
     network: nn.Module, kept: Kept, hints: Sequence[Hashable], tokens: Sequence[Hashable], room: float
@@ -50,9 +56,8 @@ def computed_once(
 
         return [layer.register_forward_pre_hook(compute_new), layer.register_forward_hook(recall_all)]
 
-    blocks = [module for module in network.modules() if isinstance(module, BasicTransformerBlock)]
     hooks = recall(network.input_hint_block, hints, lambda hint: hint[:1, :, :8, :8])
-    for layer in (layer for block in blocks for layer in (block.attn2.to_k, block.attn2.to_v)):
+    for layer in token_projections(network):
         hooks += recall(layer, tokens, lambda tokens: tokens[:1, :1])
     try:
         yield
