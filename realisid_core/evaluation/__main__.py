@@ -34,7 +34,7 @@ def main() -> None:
     draw.add_argument("--steps", type=int, default=16)
     draw.add_argument("--guidance", type=float, default=3.0, help="the sampler's cfg, λ_t (%(default)s)")
     draw.add_argument("--identity-guidance", type=float, help="λ_i; without: λ_t")
-    draw.add_argument("--off", action="store_true", help="no branches where there is no identity")
+    draw.add_argument("--null", action="store_true", help="the null identity where there is none, not: no branches")
     draw.add_argument("--text-only-end", type=float, default=1.0)
     draw.add_argument("--reuse", type=int, default=1)
     draw.add_argument("--one-pass", action="store_true")
@@ -54,7 +54,7 @@ def main() -> None:
             steps=args.steps,
             guidance=args.guidance,
             identity_guidance=args.identity_guidance,
-            without_identity=Identity.OFF if args.off else Identity.NULL,
+            without_identity=Identity.NULL if args.null else Identity.OFF,
             text_only_range=(0.0, args.text_only_end),
             reuse=args.reuse,
             one_pass=args.one_pass,

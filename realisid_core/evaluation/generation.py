@@ -33,7 +33,7 @@ class Sampling:
 
     steps: int = 16
     guidance: float = 3.0
-    without_identity: Identity = Identity.NULL
+    without_identity: Identity = Identity.OFF
     text_only_range: tuple[float, float] = (0.0, 1.0)
     reuse: int = 1
     one_pass: bool = False

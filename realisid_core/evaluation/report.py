@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ..miniature.world import render
 from .calibration import ANGLES, BLENDSHAPES
@@ -16,7 +16,7 @@ SIZES = [name for name, protocol in PROTOCOLS.items() if protocol.people == 1]
 SIZE_NAMES = [name.removeprefix("one person, ") for name in SIZES]
 TWO, THREE = "two people, 1/4", "three people, 1/5"
 SHIPPED = "miniature"  # the name that others are compared with
-GRID_PEOPLE, GRID_CELL = 10, 128
+GRID_PEOPLE, GRID_CELL, GRID_LABEL = 10, 128, 100
 
 
 def report(folder: Path, seed: int) -> None:
@@ -193,16 +193,24 @@ def plot(measured: dict, path: Path) -> None:
 def grid(folder: Path, names: list[str], seed: int, path: Path) -> None:
     """A column a person: the reference photo, the pose's donor, then pictures of each name at the ends of the sizes."""
     asked = [task(PROTOCOLS[SIZES[0]], number, seed) for number in range(GRID_PEOPLE)]
-    lines = [[render(t.references[0], 2 * GRID_CELL).image for t in asked]]
-    lines += [[render(t.donors[0], 2 * GRID_CELL).image for t in asked]]
+    lines = {"reference": [render(t.references[0], 2 * GRID_CELL).image for t in asked]}
+    lines["pose from"] = [render(t.donors[0], 2 * GRID_CELL).image for t in asked]
     for protocol in (SIZES[0], SIZES[-1], TWO):
         for name in names:
             paths = [folder / name / folder_name(protocol) / f"{number:05d}.png" for number in range(GRID_PEOPLE)]
             if all(path.exists() for path in paths):
-                lines.append([np.asarray(Image.open(path)) for path in paths])
-    cell = (GRID_CELL, GRID_CELL)
-    joined = Image.new("RGB", (GRID_CELL * GRID_PEOPLE, GRID_CELL * len(lines)))
-    for y, line in enumerate(lines):
-        for x, pixels in enumerate(line):
-            joined.paste(Image.fromarray(pixels).resize(cell, Image.Resampling.LANCZOS), (x * GRID_CELL, y * GRID_CELL))
-    joined.save(path, quality=88)
+                lines["\n".join([name, *protocol.split(", ")])] = [np.asarray(Image.open(path)) for path in paths]
+    _joined(lines).save(path, quality=88)
+
+
+def _joined(lines: dict[str, list[np.ndarray]]) -> Image.Image:
+    """The pictures in a line each, with its name before it."""
+    joined = Image.new("RGB", (GRID_LABEL + GRID_CELL * GRID_PEOPLE, GRID_CELL * len(lines)), "white")
+    pen, font = ImageDraw.Draw(joined), ImageFont.load_default(14)
+    for row, (name, line) in enumerate(lines.items()):
+        y = row * GRID_CELL
+        pen.multiline_text((6, y + GRID_CELL / 2), name, fill="black", font=font, anchor="lm")
+        for column, pixels in enumerate(line):
+            small = Image.fromarray(pixels).resize((GRID_CELL, GRID_CELL), Image.Resampling.LANCZOS)
+            joined.paste(small, (GRID_LABEL + column * GRID_CELL, y))
+    return joined
