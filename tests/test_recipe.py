@@ -140,8 +140,8 @@ def test_a_log_gets_the_columns_of_losses_that_come_later(tmp_path):
 
 
 def test_an_interrupted_training_goes_on_exactly_where_it_was(crops, tmp_path, monkeypatch):
-    options = {"steps": 4, "batch": 2, "seed": 5, "rate": 1e-3, "save_minutes": 0}
-    encoder.train(crops, tmp_path / "straight", **options)
+    plan = run.Plan(steps=4, batch=2, seed=5, rate=1e-3, save_minutes=0)
+    encoder.train(crops, tmp_path / "straight", plan)
 
     step = encoder.take_step
     taken = []
@@ -154,8 +154,8 @@ def test_an_interrupted_training_goes_on_exactly_where_it_was(crops, tmp_path, m
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(encoder, "take_step", interrupted)
-        encoder.train(crops, tmp_path / "resumed", **options)
-    encoder.train(crops, tmp_path / "resumed", **options)
+        encoder.train(crops, tmp_path / "resumed", plan)
+    encoder.train(crops, tmp_path / "resumed", plan)
 
     straight, resumed = (torch.load(tmp_path / name / "state.pt") for name in ("straight", "resumed"))
     assert straight["step"] == resumed["step"] == 4

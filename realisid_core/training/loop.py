@@ -287,8 +287,8 @@ class Training:
 
     def _same_run(self) -> dict:
         """What must not change between a run and its resumption."""
-        names = ("face_weight", "window", "ema", "seed", "precision")
-        names += ("learning_rate", "weight_decay", "warmup", "clip_gradient")
+        names = ("face_weight", "window", "ema", "seed", "learning_rate", "weight_decay", "warmup", "clip_gradient",
+                 "precision")  # fmt: skip
         settings = {name: getattr(self.settings, name) for name in names}
         counts = {"samples per step": self.samples_per_step, "number of samples": len(self.data.shards)}
         return settings | asdict(self.config) | counts

@@ -69,14 +69,15 @@ def main() -> None:
         draw(runs / args.kind, args.shards, args.seed, args.kind, args.workers)
     elif args.command in ("vae", "encoder", "base"):
         from . import base, encoder, vae
+        from .run import Plan
 
-        options = (runs / args.command, args.steps, args.batch, args.seed, args.rate, args.save_minutes)
+        plan = Plan(args.steps, args.batch, args.seed, args.rate, args.save_minutes)
         if args.command == "vae":
-            vae.train(runs / "scenes", *options, args.decoder_only)
+            vae.train(runs / "scenes", runs / "vae", plan, args.decoder_only)
         elif args.command == "encoder":
-            encoder.train(runs / "crops", *options)
+            encoder.train(runs / "crops", runs / "encoder", plan)
         else:
-            base.train(runs / "scenes", runs / "latents", *options, args.windows)
+            base.train(runs / "scenes", runs / "latents", runs / "base", plan, args.windows)
     elif args.command == "latents":
         from safetensors.torch import load_file
 

@@ -19,7 +19,7 @@ from .. import initial, networks
 from ..world import VOCABULARY
 from .data import Pictures
 from .encoder import trainable
-from .run import Run, autocast, device, generator, learning_rate, take_step
+from .run import Plan, Run, autocast, device, generator, learning_rate, take_step
 from .vae import face_weights
 
 CAPTION_DROP = 0.1
@@ -148,30 +148,20 @@ def _cut(values: Tensor, chosen: Tensor, areas: list[tuple[int, int, int, int]])
     return torch.stack(parts).float().to(device())
 
 
-def train(
-    pictures: Path,
-    latents: Path,
-    folder: Path,
-    steps: int,
-    batch: int,
-    seed: int,
-    rate: float,
-    save_minutes: float,
-    windows: bool = False,
-) -> None:
+def train(pictures: Path, latents: Path, folder: Path, plan: Plan, windows: bool = False) -> None:
     """Train on cached latents; `windows` sees mostly windows round heads. Resumes where `folder` holds a state."""
     vocabulary = Vocabulary()
     scenes = Scenes(pictures, latents, vocabulary)
-    model = Base(vocabulary, seed).to(device())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    model = Base(vocabulary, plan.seed).to(device())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average = Average(model.parameters(), 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
     (folder / "vocabulary.json").write_text(json.dumps(vocabulary.tokens), encoding="utf-8")
     alphas = cumulative_alphas().to(device())
-    for step in run.steps(steps, save_minutes):
-        random = generator(seed, step)
+    for step in run.steps(plan.steps, plan.save_minutes):
+        random = generator(plan.seed, step)
         whole = not windows or step % WHOLE_EVERY == 0
-        seen = scenes.batch(batch, not whole, random)
+        seen = scenes.batch(plan.batch, not whole, random)
         noise = torch.randn(seen.clean.shape, generator=random).to(device())
         timesteps = draw_timesteps(len(noise), len(alphas), random).to(device())
         alpha = alphas[timesteps][:, None, None, None]
@@ -182,7 +172,7 @@ def train(
         errors = (v.float() - target).square().mean(dim=1)
         loss = (seen.weights * errors).sum() / seen.weights.sum()
         run.note(**{"loss": loss, "plain": errors.mean()} if whole else {"windows": loss})
-        take_step(loss, model, optimizer, learning_rate(step, steps, rate))
+        take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
         average.update()
 
 

@@ -11,7 +11,7 @@ from ...training.ema import Average
 from .. import initial, networks
 from ..world.identity import CATEGORIES, MOLE_PLACES, NUMBERS
 from .data import Pictures
-from .run import Run, autocast, device, generator, learning_rate, take_step
+from .run import Plan, Run, autocast, device, generator, learning_rate, take_step
 
 SIZES = [len(NUMBERS), len(MOLE_PLACES), *map(len, CATEGORIES.values())]
 
@@ -30,27 +30,27 @@ class Reader(nn.Module):
         return self.of_tokens(penultimate.mean(dim=1)), self.of_output(output)
 
 
-def train(crops: Path, folder: Path, steps: int, batch: int, seed: int, rate: float, save_minutes: float) -> None:
+def train(crops: Path, folder: Path, plan: Plan) -> None:
     """Train on masked crops to read identity vectors. Resumes where `folder` holds a state."""
     data = Pictures(crops)
     targets = torch.tensor(data.notes)
     encoder = initial.image_encoder_module()
-    encoder.load_state_dict(initial.seeded(encoder, seed))
-    torch.manual_seed(seed)
+    encoder.load_state_dict(initial.seeded(encoder, plan.seed))
+    torch.manual_seed(plan.seed)
     model = trainable(Reader(encoder)).to(device())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.05)
     average = Average(model.parameters(), 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
-    for step in run.steps(steps, save_minutes):
-        random = generator(seed, step)
-        chosen = torch.randint(len(data), (batch,), generator=random)
+    for step in run.steps(plan.steps, plan.save_minutes):
+        random = generator(plan.seed, step)
+        chosen = torch.randint(len(data), (plan.batch,), generator=random)
         images = torch.stack([torch.from_numpy(data[index].copy()) for index in chosen.tolist()])
         pixels = clip_preprocess(images.float() / 255, size=images.shape[1]).to(device())
         with autocast():
             readings = model(pixels)
         losses = [identity_loss(reading.float(), targets[chosen].to(device())) for reading in readings]
         run.note(tokens=losses[0], output=losses[1])
-        take_step(sum(losses), model, optimizer, learning_rate(step, steps, rate))
+        take_step(sum(losses), model, optimizer, learning_rate(step, plan.steps, plan.rate))
         average.update()
 
 

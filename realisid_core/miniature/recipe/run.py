@@ -4,6 +4,7 @@ import csv
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,17 @@ import torch
 from torch import Tensor, nn
 
 LOG_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a part is trained: `batch` items a step, `rate` the peak learning rate."""
+
+    steps: int
+    batch: int
+    seed: int
+    rate: float
+    save_minutes: float
 
 
 def device() -> torch.device:

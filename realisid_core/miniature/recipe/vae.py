@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...training.ema import Average
 from .. import initial
 from .data import Pictures
-from .run import Run, autocast, device, generator, learning_rate, take_step
+from .run import Plan, Run, autocast, device, generator, learning_rate, take_step
 
 CROP = 128
 SHARDS = 8
@@ -18,37 +18,29 @@ SQUARES_WEIGHT = 8.0
 SCALES = (0.5, 0.75)
 
 
-def train(
-    pictures: Path,
-    folder: Path,
-    steps: int,
-    batch: int,
-    seed: int,
-    rate: float,
-    save_minutes: float,
-    decoder_only: bool = False,
-) -> None:
+def train(pictures: Path, folder: Path, plan: Plan, decoder_only: bool = False) -> None:
     """Train on crops of 128 pixels, half of them round a face. Resumes where `folder` holds a state.
 
     `decoder_only` leaves the encoder's averaged weights as they are, so that latents made with them stay true.
     """
     data = Pictures(pictures, SHARDS)
     model = initial.vae_module()
-    model.load_state_dict(initial.quiet(initial.seeded(model, seed)))
+    model.load_state_dict(initial.quiet(initial.seeded(model, plan.seed)))
     with torch.no_grad():  # little noise on the latents to begin with, or nothing gets through for hundreds of steps
         model.quant_conv.bias[len(model.quant_conv.bias) // 2 :] -= 6
     model.to(device()).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0)
     average = Average(model.parameters(), 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
     if decoder_only:
         freeze_encoder(model, average)
-    for step in run.steps(steps, save_minutes):
-        random = generator(seed, step)
-        crops = [_crop(data, index, random) for index in torch.randint(len(data), (batch,), generator=random).tolist()]
+    for step in run.steps(plan.steps, plan.save_minutes):
+        random = generator(plan.seed, step)
+        chosen = torch.randint(len(data), (plan.batch,), generator=random)
+        crops = [_crop(data, index, random) for index in chosen.tolist()]
         images, weights = (torch.stack(values).to(device()) for values in zip(*crops, strict=True))
         loss = _loss(model, images, weights, random, run)
-        take_step(loss, model, optimizer, learning_rate(step, steps, rate))
+        take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
         average.update()
 
 
