@@ -39,16 +39,16 @@ def masked_cross_attention(
         boxes: one a person, in the order in which their `tokens` tokens each are stacked.
         latent: (height, width) of the latent; the network halves it level by level.
     """
-    masks: dict[tuple, Tensor] = {}
+    biases: dict[tuple, Tensor] = {}
 
     def add_mask(module, args, kwargs):
         queries = args[0]
-        key = (queries.shape[1], queries.device)
-        if key not in masks:
-            grid = _grid(queries.shape[1], latent)
-            masks[key] = token_mask(boxes, tokens, *grid, queries.device)
-        bias = torch.zeros(masks[key].shape, device=queries.device, dtype=queries.dtype)
-        return args, {**kwargs, "mask": bias.masked_fill(~masks[key], -torch.finfo(queries.dtype).max)}
+        key = (queries.shape[1], queries.device, queries.dtype)
+        if key not in biases:
+            hidden = ~token_mask(boxes, tokens, *_grid(queries.shape[1], latent), queries.device)
+            bias = torch.zeros(hidden.shape, device=queries.device, dtype=queries.dtype)
+            biases[key] = bias.masked_fill_(hidden, -torch.finfo(queries.dtype).max)
+        return args, {**kwargs, "mask": biases[key]}
 
     blocks = (module for module in network.modules() if isinstance(module, BasicTransformerBlock))
     hooks = [block.attn2.register_forward_pre_hook(add_mask, with_kwargs=True) for block in blocks]
