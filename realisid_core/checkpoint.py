@@ -51,6 +51,11 @@ class RealisIDConfig:
     crop: bool = True
     format_version: int = FORMAT_VERSION
 
+    def differences(self, expected: "RealisIDConfig") -> str:
+        """What is not as expected, in words: "crop True (here False)"; empty where all is."""
+        theirs, mine = asdict(self), asdict(expected)
+        return ", ".join(f"{key} {theirs[key]} (here {mine[key]})" for key in mine if mine[key] != theirs[key])
+
 
 @dataclass(frozen=True)
 class RealisIDModel:

@@ -16,6 +16,7 @@ from realisid_pack.realisid_core.apply import apply_branch
 from realisid_pack.realisid_core.checkpoint import load_checkpoint
 from realisid_pack.realisid_core.identity import project
 from realisid_pack.realisid_core.persons import Person
+from realisid_pack.realisid_core.training import loop
 from realisid_pack.realisid_core.training.base import Base
 from realisid_pack.realisid_core.training.data import Run, Share, batches, collate, read_sample
 from realisid_pack.realisid_core.training.draws import draw
@@ -290,6 +291,49 @@ def test_ten_steps_and_ten_more_are_twenty_steps_exactly(data, tmp_path):
     assert all(map(torch.equal, straight.average.shadow, resumed.average.shadow))
     logs = [(tmp_path / name / "losses.csv").read_text() for name in ("straight", "halves")]
     assert logs[0] == logs[1] and logs[0].count("\n") == 21
+
+
+# Validation
+
+
+def test_the_validation_loss_is_that_of_the_averaged_weights_on_other_pictures(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "VALIDATED", 12)
+    others = random_shards(tmp_path / "others", 1, 7)
+    run = training(data, tmp_path, validation=others, batch_size=4, steps=2)
+    run.run()
+    averaged = training(data, tmp_path / "averaged", ema=0.0)
+    for parameter, value in zip(averaged.trainee.parameters(), run.average.shadow, strict=True):
+        parameter.data.copy_(value)
+    same_draws = training(others, tmp_path / "same draws", seed=0).data
+    batch = collate([same_draws[number] for number in range(12)])
+    with torch.no_grad():
+        expected = averaged.loss(batch).item()
+    step, loss = (tmp_path / "validation.csv").read_text().splitlines()[-1].split(",")
+    assert int(step) == 2 and float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_validating_changes_nothing_of_the_training_and_its_table_is_resumed(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "VALIDATED", 4)
+    plain = training(data, tmp_path / "plain", steps=4)
+    plain.run()
+    watched = {"validation": data, "save_every": 1}
+    straight = training(data, tmp_path / "straight", steps=4, **watched)
+    straight.run()
+    training(data, tmp_path / "halves", steps=2, **watched).run()
+    resumed = training(data, tmp_path / "halves", steps=4, **watched)
+    resumed.load_newest_state()
+    resumed.run()
+    assert same(weights(plain.trainee), weights(straight.trainee))
+    tables = [(tmp_path / name / "validation.csv").read_text() for name in ("straight", "halves")]
+    assert tables[0] == tables[1] and tables[0].count("\n") == 5
+
+
+def test_validation_data_prepared_otherwise_are_refused(data, tmp_path):
+    others = random_shards(tmp_path / "others", 1, 1)
+    info = others / "dataset.json"
+    info.write_text(info.read_text().replace('"face"', '"everything"'))
+    with pytest.raises(ValueError, match=r"others was prepared with keep everything \(here face\)"):
+        training(data, tmp_path, validation=others)
 
 
 def test_a_run_is_not_resumed_with_other_settings(data, tmp_path):

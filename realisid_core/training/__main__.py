@@ -34,6 +34,9 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of shards from `prepare`")
     parser.add_argument("--output", type=Path, required=True, help="folder of this run")
     parser.add_argument("--steps", type=int, required=True, help="optimiser steps in all")
+    parser.add_argument(
+        "--validation", type=Path, help="folder of other shards, not trained on, whose loss is noted with every state"
+    )
     parser.add_argument("--start-from", type=Path, help="a trained RealisID checkpoint to fine-tune")
     add("--batch-size", "samples a process takes at once", type=int)
     add("--accumulate", "batches to a step", type=int)

@@ -1,9 +1,9 @@
 """The training run: batches in, steps taken, states and checkpoints written."""
 
-import csv
 import json
 import shutil
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ..geometry import LATENT_CELL
 from .base import Base, load_base
 from .data import Batch, Hint, Run, Share, batches
 from .ema import Average
+from .losses import LossTable
 from .requirements import needed
 from .settings import Settings
 from .shards import DatasetInfo, Shards
@@ -25,6 +26,7 @@ from .trainee import Trainee, recompute_in_backward
 
 CHECKPOINT = "realisid.safetensors"
 STATES_KEPT = 2
+VALIDATED = 256  # samples of the validation data, always the same with the same draws
 WINDOW_STEP = 8  # latent cells: the UNet halves them twice, and SDXL itself is trained on multiples of eight
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -111,9 +113,8 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         shards = Shards(settings.data)
         self.config = make_config(settings, self.base, shards.info)
-        hint = Hint(settings.crop, settings.local_size, settings.outline)
-        steps = len(self.base.model.model_sampling.sigmas)
-        self.data = Run(shards, hint, settings.seed, steps, checked_window(settings.window, shards.info))
+        self.data = self._samples_of(shards, settings.seed)
+        self.validation = self._validation_data() if settings.validation else None
         torch.manual_seed(settings.seed)  # of the hint blocks and the projector: the same in every process
         trainee = Trainee(self.base, self.config)
         if settings.start_from:
@@ -125,7 +126,22 @@ class Training:
         optimizer = make_optimizer(trainee, settings)
         self.trainee, self.optimizer = self.accelerator.prepare(trainee, optimizer)
         self.average = Average(self.trainee.parameters(), settings.ema) if settings.ema else None
+        self.losses = LossTable(self.folder / "losses.csv", "samples", "loss", "learning_rate")
+        self.validation_losses = LossTable(self.folder / "validation.csv", "loss")
         self.steps_done = self.samples_seen = 0
+
+    def _samples_of(self, shards: Shards, seed: int) -> Run:
+        s = self.settings
+        hint = Hint(s.crop, s.local_size, s.outline)
+        steps = len(self.base.model.model_sampling.sigmas)
+        return Run(shards, hint, seed, steps, checked_window(s.window, shards.info))
+
+    def _validation_data(self) -> Run:
+        settings = replace(self.settings, data=self.settings.validation)
+        shards = Shards(settings.data)
+        if differing := make_config(settings, self.base, shards.info).differences(self.config):
+            raise ValueError(f"{settings.data} was prepared with {differing}; prepare it like --data.")
+        return self._samples_of(shards, seed=0)
 
     @property
     def device(self) -> torch.device:
@@ -152,6 +168,8 @@ class Training:
                 self.log(loss)
             if due(self.steps_done, s.save_every, s.steps):
                 self.save()
+                if self.validation:
+                    self.log_validation(self.validation_loss())
             if s.sample_every and due(self.steps_done, s.sample_every, s.steps):
                 self.sample()
         bar.close()
@@ -187,6 +205,20 @@ class Training:
         with self.accelerator.autocast():
             return batch_loss(self.base, self.trainee, batch, self.settings.face_weight, self.device)
 
+    def _averaged(self):
+        """The trainee has its averaged weights inside, where there are any."""
+        return self.average.in_place() if self.average else nullcontext()
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """Eq. 7 of the averaged weights, of all processes, on pictures that are not trained on."""
+        share = replace(self.share(), start=0)
+        count = -(-VALIDATED // (share.batch_size * share.processes))
+        stream = islice(batches(self.validation, share, workers=0, pin=False), count)
+        with self._averaged():
+            losses = torch.stack([self.loss(batch) for batch in stream])
+        return self.accelerator.gather(losses.mean()).mean().item()
+
     # What is written
 
     def log(self, loss: float) -> None:
@@ -194,13 +226,13 @@ class Training:
         rate = self.optimizer.param_groups[0]["lr"]
         self.accelerator.log({"loss": loss, "learning rate": rate, "samples": self.samples_seen}, step=self.steps_done)
         if self.accelerator.is_main_process:
-            path = self.folder / "losses.csv"
-            new = not path.exists()
-            with open(path, "a", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                if new:
-                    writer.writerow(("step", "samples", "loss", "learning_rate"))
-                writer.writerow((self.steps_done, self.samples_seen, f"{loss:.6f}", rate))
+            self.losses.note(self.steps_done, self.samples_seen, f"{loss:.6f}", rate)
+
+    def log_validation(self, loss: float) -> None:
+        """One line to TensorBoard and to validation.csv."""
+        self.accelerator.log({"validation loss": loss}, step=self.steps_done)
+        if self.accelerator.is_main_process:
+            self.validation_losses.note(self.steps_done, f"{loss:.6f}")
 
     def save(self) -> None:
         """The state to resume from, then the checkpoint as it stands."""
@@ -222,10 +254,7 @@ class Training:
 
     def export(self, path: Path) -> None:
         """The checkpoint that RealisID_LoadModel reads: averaged weights in float16."""
-        if self.average:
-            with self.average.in_place():
-                state = self.accelerator.get_state_dict(self.trainee)
-        else:
+        with self._averaged():
             state = self.accelerator.get_state_dict(self.trainee)
         if not self.accelerator.is_main_process:
             return
@@ -271,19 +300,14 @@ class Training:
                 f"{newest.name} is of a run with another {', '.join(differing)}; give the same to resume exactly."
             )
         self.accelerator.load_state(str(newest))
-        self._forget_losses_after(progress["steps_done"])
+        if self.accelerator.is_main_process:
+            for table in (self.losses, self.validation_losses):
+                table.forget_after(progress["steps_done"])
         if self.average:
             self.average.load_state_dict(
                 torch.load(newest / self._average_file, map_location=self.device, weights_only=True)
             )
         self.steps_done, self.samples_seen = progress["steps_done"], progress["samples_seen"]
-
-    def _forget_losses_after(self, step: int) -> None:
-        path = self.folder / "losses.csv"
-        if self.accelerator.is_main_process and path.exists():
-            head, *lines = path.read_text(encoding="utf-8").splitlines()
-            lines = [line for line in lines if int(line.partition(",")[0]) <= step]
-            path.write_text("\n".join([head, *lines, ""]), encoding="utf-8")
 
     def _same_run(self) -> dict:
         """What must not change between a run and its resumption."""

@@ -11,6 +11,7 @@ class Settings:
     data: folder that `prepare` filled.
     output: folder of this run: logs, sample grids, states to resume from, the checkpoint.
     steps: optimiser steps in all.
+    validation: folder of other shards; with every state, the loss on some of its samples is noted.
     start_from: a trained RealisID checkpoint to fine-tune; None starts from the base's encoder.
     batch_size: samples a process takes at once; times `accumulate` times the processes makes the step's batch.
     learning_rate, weight_decay: of AdamW.
@@ -34,6 +35,7 @@ class Settings:
     data: Path
     output: Path
     steps: int
+    validation: Path | None = None
     start_from: Path | None = None
     batch_size: int = 2
     accumulate: int = 1

@@ -1,7 +1,6 @@
 """What learns: both branches and the ID projector, as one module that accelerate can wrap."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 
 import comfy.ops
@@ -38,9 +37,8 @@ class Trainee(nn.Module):
         Raises:
             ValueError: one that was not, or one without all its parts.
         """
-        mine, theirs = asdict(self.config), asdict(trained.config)
-        if differing := [f"{key} {theirs[key]} (here {mine[key]})" for key in mine if mine[key] != theirs[key]]:
-            raise ValueError(f"{trained.name} was trained with {', '.join(differing)}; fine-tune it with the same.")
+        if differing := trained.config.differences(self.config):
+            raise ValueError(f"{trained.name} was trained with {differing}; fine-tune it with the same.")
         if None in (trained.local, trained.global_, trained.projector):
             raise ValueError(f"{trained.name} is not whole ({trained.describe()}); give one with all three parts.")
         self.local.load_state_dict(trained.local.control_model.state_dict())
