@@ -46,8 +46,7 @@ def masked_cross_attention(
         key = (queries.shape[1], queries.device, queries.dtype)
         if key not in biases:
             hidden = ~token_mask(boxes, tokens, *_grid(queries.shape[1], latent), queries.device)
-            bias = torch.zeros(hidden.shape, device=queries.device, dtype=queries.dtype)
-            biases[key] = bias.masked_fill_(hidden, -torch.finfo(queries.dtype).max)
+            biases[key] = queries.new_zeros(hidden.shape).masked_fill_(hidden, -torch.finfo(queries.dtype).max)
         return args, {**kwargs, "mask": biases[key]}
 
     blocks = (module for module in network.modules() if isinstance(module, BasicTransformerBlock))
