@@ -19,7 +19,7 @@ from . import initial, networks
 
 WEIGHTS = Path(__file__).with_name("weights")
 SEED = 0
-SAMPLER, SCHEDULER = "dpmpp_2m", "karras"
+SAMPLER, SCHEDULER = "ddim", "ddim_uniform"  # the paper's
 PARTS = ("unet", "text_encoder", "vae", "image_encoder", "realisid")
 
 TOKEN_EMBEDDING = "clip_g.transformer.text_model.embeddings.token_embedding"

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...training.ema import Average
-from .. import initial
+from .. import initial, networks
 from .data import Pictures
 from .run import Plan, Run, autocast, device, generator, learning_rate, take_step
 
@@ -16,12 +16,14 @@ SHARDS = 8
 KL_WEIGHT = 3e-4
 SQUARES_WEIGHT = 8.0
 SCALES = (0.5, 0.75)
+WHOLE_EVERY = 4  # alone, the decoder sees whole pictures in one step of so many
 
 
 def train(pictures: Path, folder: Path, plan: Plan, decoder_only: bool = False) -> None:
     """Train on crops of 128 pixels, half of them round a face. Resumes where `folder` holds a state.
 
-    `decoder_only` leaves the encoder's averaged weights as they are, so that latents made with them stay true.
+    `decoder_only` leaves the encoder's averaged weights as they are, so that latents made with them stay true. It sees
+    whole pictures too: a decoder that knows crops alone paints a speck into a corner of the four times larger picture.
     """
     data = Pictures(pictures, SHARDS)
     model = initial.vae_module()
@@ -36,9 +38,11 @@ def train(pictures: Path, folder: Path, plan: Plan, decoder_only: bool = False) 
         freeze_encoder(model, average)
     for step in run.steps(plan.steps, plan.save_minutes):
         random = generator(plan.seed, step)
-        chosen = torch.randint(len(data), (plan.batch,), generator=random)
-        crops = [_crop(data, index, random) for index in chosen.tolist()]
-        images, weights = (torch.stack(values).to(device()) for values in zip(*crops, strict=True))
+        whole = decoder_only and step % WHOLE_EVERY == 1
+        count = max(1, plan.batch * CROP**2 // networks.IMAGE_SIZE**2) if whole else plan.batch
+        chosen = torch.randint(len(data), (count,), generator=random).tolist()
+        seen = [_weighted(data, index) if whole else _crop(data, index, random) for index in chosen]
+        images, weights = (torch.stack(values).to(device()) for values in zip(*seen, strict=True))
         loss = _loss(model, images, weights, random, run)
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
         average.update()
@@ -54,11 +58,17 @@ def freeze_encoder(model: nn.Module, average: Average) -> None:
             parameter.requires_grad_(False)
 
 
+def _weighted(data: Pictures, index: int) -> tuple[Tensor, Tensor]:
+    """A picture [3, H, W] in -1..1 and the weights [1, H, W] of its pixels."""
+    image = torch.from_numpy(data[index].copy()).permute(2, 0, 1).float() / 127.5 - 1
+    return image, face_weights(data.notes[index]["boxes"], image.shape[-1])[None]
+
+
 def _crop(data: Pictures, index: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """[3, 128, 128] in -1..1 and the weights [1, 128, 128] of its pixels."""
-    image = torch.from_numpy(data[index].copy())
+    """The same of a crop of 128 pixels."""
+    image, weights = _weighted(data, index)
     boxes = data.notes[index]["boxes"]
-    room = image.shape[0] - CROP
+    room = image.shape[-1] - CROP
     chance, which, *place = torch.rand(4, generator=random).tolist()
     if chance < 0.5:
         x0, y0, x1, y1 = boxes[int(which * len(boxes))]
@@ -66,9 +76,8 @@ def _crop(data: Pictures, index: int, random: torch.Generator) -> tuple[Tensor, 
         left, top = (int(min(max(value, 0), room)) for value in centre)
     else:
         left, top = (int(value * (room + 1)) for value in place)
-    window = (slice(top, top + CROP), slice(left, left + CROP))
-    weight = face_weights(boxes, image.shape[0])[window]
-    return image[window].permute(2, 0, 1).float() / 127.5 - 1, weight[None]
+    window = (..., slice(top, top + CROP), slice(left, left + CROP))
+    return image[window], weights[window]
 
 
 def face_weights(boxes: list, size: int, own: float = 64.0) -> Tensor:
