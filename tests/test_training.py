@@ -277,22 +277,6 @@ def test_a_window_that_is_no_part_of_the_pictures_is_refused(data, tmp_path, win
         training(data, tmp_path, window=window)
 
 
-# Resuming and the checkpoint
-
-
-def test_ten_steps_and_ten_more_are_twenty_steps_exactly(data, tmp_path):
-    straight = training(data, tmp_path / "straight", steps=20)
-    straight.run()
-    training(data, tmp_path / "halves", steps=10).run()
-    resumed = training(data, tmp_path / "halves", steps=20)
-    resumed.load_newest_state()
-    resumed.run()
-    assert same(weights(straight.trainee), weights(resumed.trainee))
-    assert all(map(torch.equal, straight.average.shadow, resumed.average.shadow))
-    logs = [(tmp_path / name / "losses.csv").read_text() for name in ("straight", "halves")]
-    assert logs[0] == logs[1] and logs[0].count("\n") == 21
-
-
 # Validation
 
 
@@ -334,6 +318,22 @@ def test_validation_data_prepared_otherwise_are_refused(data, tmp_path):
     info.write_text(info.read_text().replace('"face"', '"everything"'))
     with pytest.raises(ValueError, match=r"others was prepared with keep everything \(here face\)"):
         training(data, tmp_path, validation=others)
+
+
+# Resuming and the checkpoint
+
+
+def test_ten_steps_and_ten_more_are_twenty_steps_exactly(data, tmp_path):
+    straight = training(data, tmp_path / "straight", steps=20)
+    straight.run()
+    training(data, tmp_path / "halves", steps=10).run()
+    resumed = training(data, tmp_path / "halves", steps=20)
+    resumed.load_newest_state()
+    resumed.run()
+    assert same(weights(straight.trainee), weights(resumed.trainee))
+    assert all(map(torch.equal, straight.average.shadow, resumed.average.shadow))
+    logs = [(tmp_path / name / "losses.csv").read_text() for name in ("straight", "halves")]
+    assert logs[0] == logs[1] and logs[0].count("\n") == 21
 
 
 def test_a_run_is_not_resumed_with_other_settings(data, tmp_path):
