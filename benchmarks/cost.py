@@ -31,7 +31,7 @@ from benchmarks.sdxl import controlnet, people, realisid, sdxl, text  # noqa: E4
 from realisid_core.apply import apply_branch  # noqa: E402
 from realisid_core.control import Savings  # noqa: E402
 from realisid_core.guidance import IdentityGuidance  # noqa: E402
-from realisid_core.rows import Identity, with_identity  # noqa: E402
+from realisid_core.rows import IdentityMode, with_identity  # noqa: E402
 
 CFG = 7.5
 RUN = 25  # steps of the run that is charged for what is computed once a run
@@ -91,9 +91,9 @@ class Bench:
         rows = [
             [[tokens, with_identity(options, identity)] for tokens, options in conditioning]
             for conditioning, identity in (
-                (negative, Identity.NULL),
-                (positive, Identity.NULL),
-                (positive, Identity.GIVEN),
+                (negative, IdentityMode.NULL),
+                (positive, IdentityMode.NULL),
+                (positive, IdentityMode.GIVEN),
             )
         ]
 
@@ -115,8 +115,8 @@ class Bench:
 
 def contenders(bench: Bench, numbers: list[int]) -> dict[str, tuple[Contender, float]]:
     """name → (what to run, its count of UNet passes a step)."""
-    two, off = IdentityGuidance(CFG, Identity.OFF), IdentityGuidance(5.0, Identity.OFF)
-    three = IdentityGuidance(5.0, Identity.NULL)
+    two, off = IdentityGuidance(CFG, IdentityMode.OFF), IdentityGuidance(5.0, IdentityMode.OFF)
+    three = IdentityGuidance(5.0, IdentityMode.NULL)
     small = CONTROLNET * 1.25  # both branches for one row; the local one at a quarter of the area
     listed = {"plain SDXL": (bench.plain, 2 * UNET)}
     for n in numbers:

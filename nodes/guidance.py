@@ -69,9 +69,9 @@ class IdentityGuidanceNode(io.ComfyNode):
         cls, model, identity_guidance, without_identity, identity_start, text_only_start=0.0, text_only_end=1.0
     ) -> io.NodeOutput:
         from ..realisid_core.guidance import IdentityGuidance
-        from ..realisid_core.rows import Identity
+        from ..realisid_core.rows import IdentityMode
 
-        without = Identity.OFF if without_identity == "off" else Identity.NULL
+        without = IdentityMode.OFF if without_identity == "off" else IdentityMode.NULL
         text_only_range = (text_only_start, text_only_end)
         guidance = IdentityGuidance(identity_guidance, without, identity_start, text_only_range)
         return io.NodeOutput(guidance.patch(model))

@@ -9,7 +9,7 @@ from comfy.controlnet import ControlNet
 from .checkpoint import RealisIDModel
 from .control import EXACT, BranchControl, Savings
 from .persons import Person
-from .rows import Identity, with_identity
+from .rows import IdentityMode, with_identity
 
 Conditioning = list[list]
 
@@ -66,7 +66,7 @@ def apply_branch(
             ]
             for tokens, options in conditioning
         ]
-        for conditioning, identity in ((positive, Identity.GIVEN), (negative, Identity.NULL))
+        for conditioning, identity in ((positive, IdentityMode.GIVEN), (negative, IdentityMode.NULL))
     )
 
 

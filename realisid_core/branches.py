@@ -1,4 +1,4 @@
-"""The local branch (Eq. 3–5) and the global branch (Eq. 6): what they add to the UNet for one face each.
+"""The local branch (Eq. 4, 5; Eq. 3 without its crop) and the global branch (Eq. 6): what they add to the UNet.
 
 `network` is the host's ControlNet module throughout. Both are differentiable; sampling and training call the same.
 """
@@ -30,7 +30,7 @@ def local_branch(
     local_size: int,
     **extra,
 ) -> Injection:
-    """`R(Z(F(ẑ_t + Z(c_pe), p_id, t)), c_loc)`: see the face enlarged, put what it says back in place (Eq. 4, 5).
+    """`î_t_l = R(Z(F(ẑ_t + Z(c_pe), p_id, t)), c_loc)`: run on the enlarged face, relocate its features (Eq. 4, 5).
 
     Args:
         x: [B, C, H, W], the noisy latent as the UNet sees it.
@@ -41,25 +41,27 @@ def local_branch(
         y: vector conditioning [B, A], where the network has one.
         local_size: side of the enlarged face region in latent cells.
     """
-    seen = {"timesteps": timesteps, "tokens": tokens, "y": y, **extra}
-    features = local_features(network, x, boxes, pose_images, local_size, **seen)
-    return map_injection(partial(put_back, boxes=boxes, local_size=local_size, latent=x.shape[-2:]), features)
+    features = local_features(network, x, timesteps, boxes, pose_images, tokens, y, local_size, **extra)
+    return map_injection(partial(relocate_feature, boxes=boxes, local_size=local_size, latent=x.shape[-2:]), features)
 
 
 def local_features(
     network: nn.Module,
     x: Tensor,
+    timesteps: Tensor,
     boxes: Sequence[FaceBox],
     pose_images: Tensor,
-    local_size: int,
     tokens: Tensor,
+    y: Tensor | None,
+    local_size: int,
     **extra,
 ) -> Injection:
-    """`Z(F(ẑ_t + Z(c_pe), p_id, t))`: what `local_branch` says of the faces enlarged, before it is put back."""
-    return network(x=crop_and_enlarge(x, boxes, local_size), hint=pose_images, context=tokens, **extra)
+    """`i_t_l = Z(F(ẑ_t + Z(c_pe), p_id, t))`: features of the enlarged faces, before relocation (Eq. 5)."""
+    enlarged = crop_and_enlarge(x, boxes, local_size)
+    return network(x=enlarged, hint=pose_images, timesteps=timesteps, context=tokens, y=y, **extra)
 
 
-def put_back(feature: Tensor, boxes: Sequence[FaceBox], local_size: int, latent: tuple[int, int]) -> Tensor:
+def relocate_feature(feature: Tensor, boxes: Sequence[FaceBox], local_size: int, latent: tuple[int, int]) -> Tensor:
     """One of the local features where its faces are, on the UNet's feature map of that level (Eq. 4).
 
     Args:
@@ -81,7 +83,7 @@ def global_branch(
     y: Tensor | None,
     **extra,
 ) -> Injection:
-    """`Z(F(z_t + Z(c_loc), p_id, t))`: the whole latent, told where the face is (Eq. 6).
+    """`i_t_g = Z(F(z_t + Z(c_loc), p_id, t))`: the whole latent, told where the face is (Eq. 6).
 
     Args:
         x: [B, C, H, W], the noisy latent as the UNet sees it.

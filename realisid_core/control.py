@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import comfy.model_base
 import comfy.model_management
@@ -12,15 +13,15 @@ from comfy.controlnet import ControlBase, ControlNet
 from einops import rearrange
 from torch import Tensor
 
-from .branches import Injection, branch_vector, global_branch, local_features, put_back
+from .branches import Injection, branch_vector, global_branch, local_features, relocate_feature
 from .checkpoint import RealisIDConfig
 from .geometry import LATENT_CELL, FaceBox
 from .masked_attention import masked_cross_attention
-from .once_a_run import Kept, computed_once, token_projections
+from .run_cache import Cache, computed_once, token_projections
 from .perception import pose_expression_image
 from .persons import Person
 from .resampling import location_mask, relocate
-from .rows import KEY, WHOLE_FRAME, Identity, read
+from .rows import ROW_KEY, WHOLE_FRAME, IdentityMode, read_rows
 
 ASPECT_TOLERANCE = 0.05
 HEADROOM = 1.5  # times its own estimate the host wants free before it batches
@@ -31,7 +32,7 @@ KEPT_MAPS = 5  # feature maps of full size: a fifth of what a pass of a branch t
 class Row:
     """One row of a call: a batch of latents that share a conditioning."""
 
-    identity: Identity
+    identity: IdentityMode
     area: tuple[int, int, int, int]
     x: Tensor
     timesteps: Tensor
@@ -62,8 +63,12 @@ class Savings:
 
 EXACT = Savings()
 
-Item = tuple[int, tuple[int, ...]]
-"""What one pass of a network is for: a job, and the persons it shows."""
+
+class Item(NamedTuple):
+    """What one pass of a network is for: a job (a place in the list of rows to compute), and the persons it shows."""
+
+    job: int
+    persons: tuple[int, ...]
 
 
 class BranchControl(ControlBase):
@@ -100,10 +105,10 @@ class BranchControl(ControlBase):
     def forget(self) -> None:
         """Drop what was kept for one run of the sampler."""
         self.model = None
-        self.made: dict[tuple, Tensor] = {}
-        self.kept: Kept = {}
-        self.evaluation, self.sigma = 0, None
-        self.reused: dict[tuple, tuple[int, Injection]] = {}
+        self.made: dict[tuple, Tensor] = {}  # hints and ID tokens, by their keys
+        self.kept: Cache = {}  # what the network's layers computed from them
+        self.evaluation, self.sigma = 0, None  # number and noise level of the model's present evaluation
+        self.reused: dict[tuple, tuple[int, Injection]] = {}  # for each set of jobs: when computed, and what
 
     # What the host asks of a ControlNet
 
@@ -134,8 +139,8 @@ class BranchControl(ControlBase):
         job_of_row = []
         for row in rows:
             found = next((i for i, job in enumerate(jobs) if row.same_as(job)), len(jobs))
-            job_of_row.append(-1 if row.identity == Identity.OFF else found)
-            if found == len(jobs) and row.identity != Identity.OFF:
+            job_of_row.append(-1 if row.identity == IdentityMode.OFF else found)
+            if found == len(jobs) and row.identity != IdentityMode.OFF:
                 jobs.append(row)
         if not jobs:
             return previous
@@ -159,7 +164,7 @@ class BranchControl(ControlBase):
         timesteps = sampling.timestep(t).to(dtype).chunk(batched_number)
         y = branch_vector(cond.get("y"), self.config.y_mode)
         y = [None] * batched_number if y is None else y.to(x_noisy.device, dtype).chunk(batched_number)
-        marks = read(cond.get(KEY), batched_number)
+        marks = read_rows(cond.get(ROW_KEY), batched_number)
         return [Row(*mark, *values) for mark, *values in zip(marks, x, timesteps, y, strict=True)]
 
     def _reused(self, jobs: list[Row], sigma: float, compute: Callable[[], Injection]) -> Injection:
@@ -186,25 +191,25 @@ class BranchControl(ControlBase):
         return sums
 
     def _add_to(self, sums: Injection, jobs: list[Row], items: Sequence[Item], call: torch.Size) -> None:
-        """Add what a batch of items says to their jobs' sums; one by one: put back, each is as large as the frame."""
+        """Add a batch's features to their jobs' sums, item by item: relocated, each is as large as the frame."""
         b = len(jobs[0].x)
         boxes = [[self._box(self.persons[person], jobs[job]) for person in persons] for job, persons in items]
         for place, features in self._run(jobs, items, boxes, call).items():
             for i, feature in enumerate(features):
-                for (job, persons), faces, said in zip(items, boxes, feature.split(b), strict=True):
+                for (job, persons), faces, part in zip(items, boxes, feature.split(b), strict=True):
                     if self._crops:
-                        said = put_back(said, faces * b, self.config.local_size, call[-2:])
+                        part = relocate_feature(part, faces * b, self.config.local_size, call[-2:])
                     if len(sums.setdefault(place, [])) == i:
-                        sums[place].append(said.new_zeros(len(jobs) + 1, *said.shape))
-                    sums[place][i][job].add_(said, alpha=self._weight(persons))
+                        sums[place].append(part.new_zeros(len(jobs) + 1, *part.shape))
+                    sums[place][i][job].add_(part, alpha=self._weight(persons))
 
     def _items(self, jobs: list[Row]) -> list[Item]:
         everyone = range(len(self.persons))
         shown = [tuple(everyone)] if self._one_pass else [(person,) for person in everyone]
-        return [(job, persons) for job in range(len(jobs)) for persons in shown]
+        return [Item(job, persons) for job in range(len(jobs)) for persons in shown]
 
     def _run(self, jobs: list[Row], items: Sequence[Item], boxes: list[list[FaceBox]], call: torch.Size) -> Injection:
-        """The network on a batch of items, each of b latents. What the local branch says is of the faces enlarged."""
+        """The network on a batch of items, each of b latents. Local features come back not yet relocated."""
         rows = [jobs[job] for job, _ in items]
         x = torch.cat([row.x for row in rows])
         hints = [self._hint(persons, places, x) for (_, persons), places in zip(items, boxes, strict=True)]
@@ -225,7 +230,9 @@ class BranchControl(ControlBase):
             "y": None if rows[0].y is None else torch.cat([row.y for row in rows]),
             **self.control.extra_args,
         }
-        with computed_once(network, self.kept, each_latent(hints), each_latent(identities), self._room(call, x)):
+        with computed_once(
+            network, self.kept, each_latent(hints), each_latent(identities), self._cache_budget(call, x)
+        ):
             if self._crops:
                 faces = [box for (box,) in each_latent(boxes)]
                 return local_features(
@@ -235,7 +242,7 @@ class BranchControl(ControlBase):
             with masked if self._one_pass else nullcontext():
                 return global_branch(hint=batch(hints), **arguments)
 
-    def _room(self, call: torch.Size, x: Tensor) -> float:
+    def _cache_budget(self, call: torch.Size, x: Tensor) -> float:
         """Bytes that what is kept may grow by, where they are free.
 
         It is kept for two identities (a person and the null one, or two persons), and for more where that is little
@@ -281,7 +288,7 @@ class BranchControl(ControlBase):
 
     def _identity(self, row: Row, persons: Sequence[int], x: Tensor) -> tuple:
         """The key in `made` of a pass's ID tokens, those of several persons one after the other: [1, N · T, D]."""
-        whose = tuple(persons) if row.identity == Identity.GIVEN else (None,) * len(persons)
+        whose = tuple(persons) if row.identity == IdentityMode.GIVEN else (None,) * len(persons)
         key = ("tokens", *whose)
         if key not in self.made:
             tokens = [self.null_tokens if person is None else self.persons[person].tokens for person in whose]

@@ -13,7 +13,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from .control import BranchControl
-from .rows import Identity, identity_of, with_identity
+from .rows import IdentityMode, identity_of, with_identity
 
 TEXT_GUIDANCE_KEY = "realisid_text_guidance"
 CONDITIONAL = 0  # the host's index of the positive conditioning
@@ -32,7 +32,7 @@ class IdentityGuidance:
     """
 
     identity_guidance: float
-    without_identity: Identity = Identity.NULL
+    without_identity: IdentityMode = IdentityMode.NULL
     identity_start: float = 0.0
     text_only_range: tuple[float, float] = (0.0, 1.0)
 
@@ -52,7 +52,7 @@ class IdentityGuidance:
         """The host's `calc_cond_batch`, with Eq. 8 in place of every conditional that has an identity."""
         sigma = timestep[0]
         withheld = sigma > model.model_sampling.percent_to_sigma(self.identity_start)
-        given = Identity.NULL if withheld else Identity.GIVEN
+        given = IdentityMode.NULL if withheld else IdentityMode.GIVEN
         λ_t = model_options.get("transformer_options", {}).get(TEXT_GUIDANCE_KEY, 1.0)
         λ_i = self.identity_guidance
 
@@ -76,7 +76,7 @@ class IdentityGuidance:
 
 def carries_identity(conditioning: dict, sigma: Tensor) -> bool:
     """Whether a conditioning is to show a person, and a branch acts on it at this noise level."""
-    given = identity_of(conditioning) == Identity.GIVEN
+    given = identity_of(conditioning) == IdentityMode.GIVEN
     return given and any(branch.acts_at(sigma) for branch in branches(conditioning))
 
 
@@ -89,12 +89,12 @@ def branches(conditioning: dict) -> Iterator[BranchControl]:
         control = control.previous_controlnet
 
 
-def _as(conditioning: dict, given: Identity, otherwise: Identity | None = None) -> dict:
+def _as(conditioning: dict, given: IdentityMode, otherwise: IdentityMode | None = None) -> dict:
     """The conditioning with `given` if it is to show a person, else with `otherwise`; untouched without a branch."""
     identity = identity_of(conditioning)
     if identity is None:
         return conditioning
-    return with_identity(conditioning, given if identity == Identity.GIVEN or otherwise is None else otherwise)
+    return with_identity(conditioning, given if identity == IdentityMode.GIVEN or otherwise is None else otherwise)
 
 
 def tell_text_guidance(executor, x, timestep, model_options=None, seed=None):

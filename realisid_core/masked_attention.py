@@ -19,7 +19,7 @@ FACE_MARGIN = 1.25  # "a 25% margin" (section 4.2)
 
 
 def token_mask(boxes: Sequence[FaceBox], tokens: int, height: int, width: int, device=None) -> Tensor:
-    """M (Eq. 7, 8): [height · width, N · tokens], True where a position may see a token.
+    """M (InstantFamily, Eq. 7 and 8): [height · width, N · tokens], True where a position may see a token.
 
     A position inside some faces' boxes sees those persons' tokens; one outside of all sees everyone's.
     """

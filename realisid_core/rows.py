@@ -11,11 +11,11 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-KEY = "realisid_row"
+ROW_KEY = "realisid_row"
 WHOLE_FRAME = (0, 0, 0, 0)
 
 
-class Identity(IntEnum):
+class IdentityMode(IntEnum):
     """What a row gets: the branches with `p_id`, with the null identity, or not at all."""
 
     OFF = 0
@@ -24,10 +24,10 @@ class Identity(IntEnum):
 
 
 class RowCondition(comfy.conds.CONDRegular):
-    """[1, 5]: an `Identity`, then the area (y, x, height, width) in latent cells that the row was cut to."""
+    """[1, 5]: an `IdentityMode`, then the area (y, x, height, width) in latent cells that the row was cut to."""
 
     @classmethod
-    def of(cls, identity: Identity) -> "RowCondition":
+    def of(cls, identity: IdentityMode) -> "RowCondition":
         return cls(torch.tensor([[identity, *WHOLE_FRAME]], dtype=torch.int64))
 
     def process_cond(self, batch_size: int, area: list[int] | None = None, **kwargs) -> "RowCondition":
@@ -38,22 +38,22 @@ class RowCondition(comfy.conds.CONDRegular):
         return self._copy_with(comfy.utils.repeat_to_batch_size(row, batch_size))
 
 
-def with_identity(conditioning: dict, identity: Identity) -> dict:
+def with_identity(conditioning: dict, identity: IdentityMode) -> dict:
     """A copy of a conditioning's dict whose rows get `identity`."""
-    return {**conditioning, "model_conds": {**conditioning.get("model_conds", {}), KEY: RowCondition.of(identity)}}
+    return {**conditioning, "model_conds": {**conditioning.get("model_conds", {}), ROW_KEY: RowCondition.of(identity)}}
 
 
-def identity_of(conditioning: dict) -> Identity | None:
+def identity_of(conditioning: dict) -> IdentityMode | None:
     """What a conditioning's rows get; None where no branch was applied to it."""
-    row = conditioning.get("model_conds", {}).get(KEY)
-    return None if row is None else Identity(int(row.cond[0, 0]))
+    row = conditioning.get("model_conds", {}).get(ROW_KEY)
+    return None if row is None else IdentityMode(int(row.cond[0, 0]))
 
 
-def read(rows: Tensor | None, batched_number: int) -> list[tuple[Identity, tuple[int, int, int, int]]]:
+def read_rows(rows: Tensor | None, batched_number: int) -> list[tuple[IdentityMode, tuple[int, int, int, int]]]:
     """Identity and area (y, x, height, width) of each of the `batched_number` rows of a call.
 
     A conditioning that got the branch by another way than our nodes says nothing; it is given the identity.
     """
     if rows is None:
-        return [(Identity.GIVEN, WHOLE_FRAME)] * batched_number
-    return [(Identity(int(row[0])), tuple(row[1:].tolist())) for row in rows[:: len(rows) // batched_number].long()]
+        return [(IdentityMode.GIVEN, WHOLE_FRAME)] * batched_number
+    return [(IdentityMode(int(row[0])), tuple(row[1:].tolist())) for row in rows[:: len(rows) // batched_number].long()]

@@ -11,7 +11,7 @@ from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
 from realisid_pack.realisid_core.apply import apply_branch
 from realisid_pack.realisid_core.geometry import FaceBox
 from realisid_pack.realisid_core.guidance import IdentityGuidance
-from realisid_pack.realisid_core.rows import Identity, with_identity
+from realisid_pack.realisid_core.rows import IdentityMode, with_identity
 
 import nodes as host_nodes
 
@@ -54,9 +54,9 @@ def test_equation_8_holds_whatever_the_model_predicts(conds, kind):
         return sample(conditioning, negative, model, 1.0, sigmas=sigmas)
 
     ε_ti, ε_t, ε_none = (
-        alone(positive, Identity.GIVEN),
-        alone(positive, Identity.NULL),
-        alone(negative, Identity.NULL),
+        alone(positive, IdentityMode.GIVEN),
+        alone(positive, IdentityMode.NULL),
+        alone(negative, IdentityMode.NULL),
     )
     ours = sample(*conds, IdentityGuidance(5.0).patch(model), 7.5, sigmas=sigmas)
     assert close(ours, ε_none + 7.5 * (ε_t - ε_none) + 5.0 * (ε_ti - ε_t), 3e-4)

@@ -151,3 +151,10 @@ def test_a_painter_draws_the_same_picture_from_the_same_seed():
     assert first.shape == (IMAGE_SIZE, IMAGE_SIZE, 3) and first.dtype == np.uint8
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_the_autoencoder_alone_all_but_gives_the_true_picture_back():
+    task, other = asked("one person, 1/4")[:2]
+    coded = Painter(WEIGHTS, None, Sampling()).reconstruct(task).astype(int)
+    error, distance = (np.abs(coded - drawn(wanted)).mean() for wanted in (task, other))
+    assert 0 < error < 0.2 * distance

@@ -11,7 +11,7 @@ from pictures import close, miniature, person, prompt, sample
 from realisid_pack.realisid_core.apply import apply_branch
 from realisid_pack.realisid_core.geometry import FaceBox
 from realisid_pack.realisid_core.guidance import IdentityGuidance
-from realisid_pack.realisid_core.rows import Identity, with_identity
+from realisid_pack.realisid_core.rows import IdentityMode, with_identity
 
 BOX = FaceBox(0.2, 0.25, 0.4, 0.4)
 SIGMA = 3.0
@@ -50,13 +50,13 @@ def as_identity(conditioning, identity):
 
 def by_hand(positive, negative, λ_t, λ_i, without):
     """Eq. 8 from three separate runs, each a single conditional prediction."""
-    ε_ti = one_step(as_identity(positive, Identity.GIVEN), negative, 1.0)
+    ε_ti = one_step(as_identity(positive, IdentityMode.GIVEN), negative, 1.0)
     ε_t = one_step(as_identity(positive, without), negative, 1.0)
     ε_none = one_step(as_identity(negative, without), negative, 1.0)
     return ε_none + λ_t * (ε_t - ε_none) + λ_i * (ε_ti - ε_t)
 
 
-@pytest.mark.parametrize("without", [Identity.NULL, Identity.OFF])
+@pytest.mark.parametrize("without", [IdentityMode.NULL, IdentityMode.OFF])
 @pytest.mark.parametrize(("λ_t", "λ_i"), [(7.5, 5.0), (3.0, 8.0), (5.0, 5.0), (2.0, 0.0), (1.0, 5.0), (1.0, 1.0)])
 def test_equation_8_is_three_runs_combined_by_hand(applied, λ_t, λ_i, without):
     guided = one_step(*applied, λ_t, IdentityGuidance(λ_i, without).patch(miniature().model))
@@ -65,7 +65,7 @@ def test_equation_8_is_three_runs_combined_by_hand(applied, λ_t, λ_i, without)
 
 def test_without_the_node_identity_and_text_share_one_weight(applied):
     """Plain guidance gives the negative the null identity, which is Eq. 8 with λ_i = λ_t."""
-    assert close(one_step(*applied, 4.0), by_hand(*applied, 4.0, 4.0, Identity.NULL))
+    assert close(one_step(*applied, 4.0), by_hand(*applied, 4.0, 4.0, IdentityMode.NULL))
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_without_the_node_identity_and_text_share_one_weight(applied):
     [
         (IdentityGuidance(5.0), 7.5, 3),
         (IdentityGuidance(7.5), 7.5, 2),
-        (IdentityGuidance(7.5, Identity.OFF), 7.5, 2),
-        (IdentityGuidance(5.0, Identity.OFF), 7.5, 3),
+        (IdentityGuidance(7.5, IdentityMode.OFF), 7.5, 2),
+        (IdentityGuidance(5.0, IdentityMode.OFF), 7.5, 3),
         (IdentityGuidance(5.0), 1.0, 2),
         (IdentityGuidance(1.0), 1.0, 1),
         (IdentityGuidance(5.0, identity_start=1.0), 7.5, 2),
@@ -115,7 +115,7 @@ def test_rows_that_share_a_result_are_computed_once(applied, monkeypatch):
 
 
 def test_rows_without_identity_are_skipped_when_off(applied, monkeypatch):
-    model = IdentityGuidance(5.0, Identity.OFF).patch(miniature().model)
+    model = IdentityGuidance(5.0, IdentityMode.OFF).patch(miniature().model)
     assert branch_rows(applied, model, monkeypatch) == {"local": [1], "global": [1]}
 
 
@@ -146,7 +146,7 @@ def test_a_two_prompt_guider_takes_identity_with_its_first_prompt(applied):
         return guider.sample(noise, latent, comfy.samplers.sampler_object("euler"), torch.tensor([SIGMA, 0.0]))
 
     guided = run(IdentityGuidance(5.0).patch(model), applied[0], 4.0)
-    ε_ti, ε_t = (run(model, as_identity(applied[0], i), 4.0) for i in (Identity.GIVEN, Identity.NULL))
+    ε_ti, ε_t = (run(model, as_identity(applied[0], i), 4.0) for i in (IdentityMode.GIVEN, IdentityMode.NULL))
     assert close(guided, ε_t + 5.0 / 4.0 * (ε_ti - ε_t))
 
 

@@ -2,6 +2,7 @@
 
     evaluation="python -m realisid_core.evaluation"
     $evaluation draw --name true                          # the face world's own pictures: the best that is possible
+    $evaluation draw --name autoencoder                   # the same, coded and decoded: the best that its latents allow
     $evaluation draw --name miniature                     # the shipped checkpoint
     $evaluation draw --name no-crop --checkpoint runs/no-crop/realisid.safetensors
     $evaluation measure && $evaluation report
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     commands = parser.add_subparsers(dest="command", required=True)
     draw = commands.add_parser("draw", help="make the pictures of one checkpoint")
-    draw.add_argument("--name", required=True, help="of the checkpoint in the tables; true: no checkpoint at all")
+    draw.add_argument("--name", required=True, help="of the checkpoint in the tables; true, autoencoder: none")
     draw.add_argument("--checkpoint", type=Path, help="a RealisID checkpoint; without: the shipped one")
     draw.add_argument("--weights", type=Path, help="folder of the miniature's weights; without: the shipped ones")
     draw.add_argument("--steps", type=int, default=16)
@@ -47,14 +48,14 @@ def main() -> None:
 
     run = runs.Evaluation(args.output, args.images, args.seed, args.protocol, args.processes)
     if args.command == "draw":
-        from ..rows import Identity
+        from ..rows import IdentityMode
         from .generation import Sampling
 
         sampling = Sampling(
             steps=args.steps,
             guidance=args.guidance,
             identity_guidance=args.identity_guidance,
-            without_identity=Identity.NULL if args.null else Identity.OFF,
+            without_identity=IdentityMode.NULL if args.null else IdentityMode.OFF,
             text_only_range=(0.0, args.text_only_end),
             reuse=args.reuse,
             one_pass=args.one_pass,

@@ -20,7 +20,7 @@ from ..miniature.world import Scene, caption, render
 from ..perception import Faces, detect_faces, face_landmarks, faces_from_boxes
 from ..perception.faces import to_uint8
 from ..persons import Person
-from ..rows import Identity
+from ..rows import IdentityMode
 from .tasks import Task
 
 PHOTO_SIZE, PHOTO_MARGIN = 512, 0.2
@@ -33,7 +33,7 @@ class Sampling:
 
     steps: int = 16
     guidance: float = 3.0
-    without_identity: Identity = Identity.OFF
+    without_identity: IdentityMode = IdentityMode.OFF
     text_only_range: tuple[float, float] = (0.0, 1.0)
     reuse: int = 1
     one_pass: bool = False
@@ -66,6 +66,13 @@ class Painter:
         guidance = IdentityGuidance(λ_i, s.without_identity, text_only_range=s.text_only_range)
         model = guidance.patch(self.miniature.model)
         return to_uint8(self.miniature.sample(*prompts, seed, s.steps, s.guidance, model).cpu())
+
+    @torch.inference_mode()
+    def reconstruct(self, task: Task) -> np.ndarray:
+        """The true picture as the autoencoder alone leaves it: no checkpoint can draw a better one."""
+        true = torch.from_numpy(render(task.scene, IMAGE_SIZE).image)[None].float() / 255
+        vae = self.miniature.vae
+        return to_uint8(vae.decode(vae.encode(true))[0].cpu())
 
     def persons(self, task: Task) -> list[Person]:
         frame = (IMAGE_SIZE, IMAGE_SIZE)

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..miniature.world import render
 from .calibration import ANGLES, BLENDSHAPES
-from .runs import MEASURES, TRUE, folder_name, read_measures
+from .runs import AUTOENCODER, MEASURES, TRUE, folder_name, read_measures
 from .tasks import PROTOCOLS, task
 
 Rows = np.ndarray  # of one name and protocol, a structured array with a field for each measure
@@ -150,7 +150,7 @@ def changes(measured: dict) -> str:
     def cells(protocols: dict) -> list[str]:
         return [_change(shipped.get(name), protocols.get(name)) for name in PROTOCOLS]
 
-    others = {name: protocols for name, protocols in measured.items() if name not in (SHIPPED, TRUE)}
+    others = {name: protocols for name, protocols in measured.items() if name not in (SHIPPED, TRUE, AUTOENCODER)}
     return table(f"Change of identity similarity against {SHIPPED}", list(PROTOCOLS), others, cells)
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..host import start_worker
 from .tasks import PROTOCOLS, task
 
-TRUE = "true"
+TRUE, AUTOENCODER = "true", "autoencoder"  # names of pictures that no checkpoint has drawn
 MEASURES = "measures.csv"
 
 
@@ -45,7 +45,7 @@ class Evaluation:
         return [name for name in PROTOCOLS if not self.chosen or name.startswith(tuple(self.chosen))]
 
     def draw(self, name: str, weights: Path | None, checkpoint: Path | None, sampling) -> None:
-        """The pictures that are missing; with the name "true", the face world's own."""
+        """The pictures that are missing; "true" are the face world's own, "autoencoder" these coded and decoded."""
         jobs = [(protocol, n) for n in range(self.images) for protocol in self.protocols]
         jobs = [job for job in jobs if not self._path(name, *job).exists()]
         draw = partial(_draw, self, name, weights, checkpoint, sampling)
@@ -104,7 +104,8 @@ def _draw(run: Evaluation, name: str, weights, checkpoint, sampling, job: tuple[
     if name == TRUE:
         picture = render(wanted.scene, IMAGE_SIZE).image
     else:
-        picture = _painter(weights or WEIGHTS, checkpoint, sampling).draw(wanted, number)
+        painter = _painter(weights or WEIGHTS, checkpoint, sampling)
+        picture = painter.reconstruct(wanted) if name == AUTOENCODER else painter.draw(wanted, number)
     path = run._path(name, protocol, number)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part.png")

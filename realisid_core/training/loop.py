@@ -126,8 +126,8 @@ class Training:
         optimizer = make_optimizer(trainee, settings)
         self.trainee, self.optimizer = self.accelerator.prepare(trainee, optimizer)
         self.average = Average(self.trainee.parameters(), settings.ema) if settings.ema else None
-        self.losses = LossTable(self.folder / "losses.csv", "samples", "loss", "learning_rate")
-        self.validation_losses = LossTable(self.folder / "validation.csv", "loss")
+        self.losses = LossTable(self.folder / "losses.csv")
+        self.validation_losses = LossTable(self.folder / "validation.csv")
         self.steps_done = self.samples_seen = 0
 
     def _samples_of(self, shards: Shards, seed: int) -> Run:
@@ -226,13 +226,13 @@ class Training:
         rate = self.optimizer.param_groups[0]["lr"]
         self.accelerator.log({"loss": loss, "learning rate": rate, "samples": self.samples_seen}, step=self.steps_done)
         if self.accelerator.is_main_process:
-            self.losses.note(self.steps_done, self.samples_seen, f"{loss:.6f}", rate)
+            self.losses.note(self.steps_done, samples=self.samples_seen, loss=f"{loss:.6f}", learning_rate=rate)
 
     def log_validation(self, loss: float) -> None:
         """One line to TensorBoard and to validation.csv."""
         self.accelerator.log({"validation loss": loss}, step=self.steps_done)
         if self.accelerator.is_main_process:
-            self.validation_losses.note(self.steps_done, f"{loss:.6f}")
+            self.validation_losses.note(self.steps_done, loss=f"{loss:.6f}")
 
     def save(self) -> None:
         """The state to resume from, then the checkpoint as it stands."""

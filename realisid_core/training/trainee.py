@@ -68,7 +68,7 @@ class Trainee(nn.Module):
         y = branch_vector(y, self.config.y_mode)
         if self.config.crop:
             local = local_branch(self.local, x, timesteps, boxes, pose_images, tokens, y, self.config.local_size)
-        else:
+        else:  # Eq. 3: like Eq. 6, with c_pe for the hint
             local = global_branch(self.local, x, timesteps, pose_images, tokens, y)
         height, width = (side * LATENT_CELL for side in x.shape[-2:])
         hint = location_mask(boxes, height, width, x.device, x.dtype)

@@ -1,6 +1,5 @@
 """What every training here shares: its folder, exact resuming, the log of its losses."""
 
-import csv
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ...training.losses import LossTable
 
 LOG_EVERY = 50
 
@@ -60,7 +61,8 @@ class Run:
             self.step = state["step"]
             for name, part in parts.items():
                 part.load_state_dict(state[name])
-        self._cut_log()
+        self.losses = LossTable(folder / "losses.csv")
+        self.losses.forget_after(self.step)
 
     def steps(self, last: int, save_minutes: float) -> Iterator[int]:
         """Numbers of the steps to take, up to `last`; saves on the way and at the end."""
@@ -90,29 +92,9 @@ class Run:
             for name in {name: None for row in self.recent for name in row}
         }
         self.recent.clear()
-        row = {"step": self.step, **{name: f"{mean:.5f}" for name, mean in means.items()}}
-        self._rewrite_log([*self._logged(), row | {"seconds_per_step": f"{seconds:.3f}"}])
+        row = {name: f"{mean:.5f}" for name, mean in means.items()}
+        self.losses.note(self.step, **row, seconds_per_step=f"{seconds:.3f}")
         print(self.step, {name: round(mean, 5) for name, mean in means.items()}, f"{seconds:.2f} s a step", flush=True)
-
-    def _cut_log(self) -> None:
-        """Rows of steps that a resumed run takes again go."""
-        if rows := self._logged():
-            self._rewrite_log([row for row in rows if int(row["step"]) <= self.step])
-
-    def _logged(self) -> list[dict]:
-        path = self.folder / "losses.csv"
-        if not path.exists():
-            return []
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-    def _rewrite_log(self, rows: list[dict]) -> None:
-        """A part of the run may have losses that an earlier one had not: their column is empty there."""
-        names = list({name: None for row in rows for name in row})
-        with open(self.folder / "losses.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(rows)
 
 
 def take_step(loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> None:

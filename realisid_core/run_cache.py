@@ -12,7 +12,7 @@ import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
-Kept = dict[nn.Module, dict[Hashable, Tensor]]
+Cache = dict[nn.Module, dict[Hashable, Tensor]]
 """What a layer gave for each key."""
 
 
@@ -24,14 +24,14 @@ def token_projections(network: nn.Module) -> list[nn.Linear]:
 
 @contextmanager
 def computed_once(
-    network: nn.Module, kept: Kept, hints: Sequence[Hashable], tokens: Sequence[Hashable], room: float
+    network: nn.Module, kept: Cache, hints: Sequence[Hashable], tokens: Sequence[Hashable], budget: float
 ) -> Iterator[None]:
     """While it lasts, `network` takes what is in `kept` from there, computes the rest once for each key, and keeps it.
 
     Args:
         kept: empty at the start of a run, and the same one for all of its calls.
         hints, tokens: a key for each row of the batch; rows of one key have the same hint, or the same ID tokens.
-        room: bytes that `kept` may grow by; what has no room is computed again at the next call.
+        budget: bytes that `kept` may grow by; what does not fit is computed again at the next call.
     """
 
     def recall(layer: nn.Module, keys: Sequence[Hashable], stub: Callable[[Tensor], Tensor]) -> list:
@@ -39,13 +39,13 @@ def computed_once(
         given = dict(known)
 
         def compute_new(_, args):
-            nonlocal room
+            nonlocal budget
             inputs, *others = args
             for row, key in enumerate(keys):
                 if key not in given:
                     given[key] = layer.forward(inputs[row : row + 1], *others)
-                    if given[key].nbytes <= room:
-                        room -= given[key].nbytes
+                    if given[key].nbytes <= budget:
+                        budget -= given[key].nbytes
                         known[key] = given[key]
             return stub(inputs), *others
 
