@@ -35,7 +35,7 @@ class RealisIDConfig:
         keep: what the face parser keeps of the crop that CLIP sees.
         outline: whether the pose-expression image shows the face's outline.
         y_mode: the branches' vector conditioning: "sizes" (pooled part zero) or "prompt" (the prompt's own).
-        crop: False where the local branch works on the whole latent, landmarks drawn in place (the comparison).
+        crop: False where the local branch works on the whole latent, landmarks drawn in place (the ablation).
         format_version: of this file's layout.
     """
 

@@ -17,11 +17,11 @@ from .branches import Injection, branch_vector, global_branch, local_features, r
 from .checkpoint import RealisIDConfig
 from .geometry import LATENT_CELL, FaceBox
 from .masked_attention import masked_cross_attention
-from .run_cache import Cache, computed_once, token_projections
 from .perception import pose_expression_image
 from .persons import Person
 from .resampling import location_mask, relocate
 from .rows import ROW_KEY, WHOLE_FRAME, IdentityMode, read_rows
+from .run_cache import Cache, computed_once, token_projections
 
 ASPECT_TOLERANCE = 0.05
 HEADROOM = 1.5  # times its own estimate the host wants free before it batches
@@ -230,9 +230,8 @@ class BranchControl(ControlBase):
             "y": None if rows[0].y is None else torch.cat([row.y for row in rows]),
             **self.control.extra_args,
         }
-        with computed_once(
-            network, self.kept, each_latent(hints), each_latent(identities), self._cache_budget(call, x)
-        ):
+        keys = each_latent(hints), each_latent(identities)
+        with computed_once(network, self.kept, *keys, self._cache_budget(call, x)):
             if self._crops:
                 faces = [box for (box,) in each_latent(boxes)]
                 return local_features(

@@ -37,6 +37,11 @@ def explained(socket: str, page: str) -> bool:
     return re.search(item, page) is not None
 
 
+def test_every_portrait_is_explained():
+    page = (PAGES / "RealisID_ExamplePortrait.md").read_text(encoding="utf-8")
+    assert [file.stem for file in (PACK / "portraits").glob("*.jpg") if f"`{file.stem}`" not in page] == []
+
+
 def test_every_page_has_a_picture(described):
     assert not [name for name in described if not PICTURE.search((PAGES / f"{name}.md").read_text(encoding="utf-8"))]
 

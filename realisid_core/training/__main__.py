@@ -54,7 +54,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         "--no-crop",
         dest="crop",
         action="store_false",
-        help="the comparison: the local branch sees the whole latent, landmarks drawn in place",
+        help="the ablation without the local crop: its local branch sees the whole latent, landmarks drawn in place",
     )
     add("--precision", "of the computation", choices=("no", "bf16", "fp16"))
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory, a third slower")

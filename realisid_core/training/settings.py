@@ -23,7 +23,7 @@ class Settings:
     window: side in latent cells of the part of each picture, round the face, that is trained on; 0: the whole.
     outline: draw the face's outline into the pose-expression image.
     y_mode: the branches' vector conditioning, "sizes" or "prompt".
-    crop: False trains the comparison, whose local branch sees the whole latent.
+    crop: False trains the ablation, whose local branch sees the whole latent.
     precision: "no" (float32), "bf16" or "fp16".
     recompute: gradient checkpointing.
     workers: processes that read ahead.
