@@ -1,5 +1,6 @@
 """A branch, for all persons of a picture, as something that the host treats like any other ControlNet."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from .masked_attention import masked_cross_attention
 from .perception import pose_expression_image
 from .persons import Person
 from .resampling import location_mask, relocate
-from .rows import ROW_KEY, WHOLE_FRAME, IdentityMode, read_rows
+from .rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, read_rows
 from .run_cache import Cache, computed_once, token_projections
 
 ASPECT_TOLERANCE = 0.05
@@ -30,10 +31,16 @@ KEPT_MAPS = 5  # feature maps of full size: a fifth of what a pass of a branch t
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a call: a batch of latents that share a conditioning."""
+    """One row of a call: a batch of latents that share a conditioning.
+
+    Attributes:
+        area: (y, x, height, width) in cells of the part of the latent that `x` is.
+        frame: (height, width) in cells of the whole latent; None where nobody says.
+    """
 
     identity: IdentityMode
     area: tuple[int, int, int, int]
+    frame: tuple[int, int] | None
     x: Tensor
     timesteps: Tensor
     y: Tensor | None
@@ -124,7 +131,7 @@ class BranchControl(ControlBase):
         super().pre_run(model, percent_to_timestep_function)
         self._refuse_other_architectures(model)
         self.forget()
-        self.model = model
+        self.model = weakref.proxy(model)  # the host decides how long it lives
 
     def cleanup(self) -> None:
         self.forget()
@@ -134,7 +141,7 @@ class BranchControl(ControlBase):
         previous = None
         if self.previous_controlnet is not None:
             previous = self.previous_controlnet.get_control(x_noisy, t, cond, batched_number, transformer_options)
-        rows = self._rows(x_noisy, t, cond, batched_number) if self.acts_at(t[0]) else []
+        rows = self._rows(x_noisy, t, cond, batched_number, transformer_options.get(FRAME_KEY)) if self.acts_at(t[0]) else []
         jobs: list[Row] = []
         job_of_row = []
         for row in rows:
@@ -156,7 +163,9 @@ class BranchControl(ControlBase):
 
     # The computation
 
-    def _rows(self, x_noisy: Tensor, t: Tensor, cond: dict, batched_number: int) -> list[Row]:
+    def _rows(
+        self, x_noisy: Tensor, t: Tensor, cond: dict, batched_number: int, frame: tuple[int, int] | None
+    ) -> list[Row]:
         network = self.control.control_model
         dtype = self.control.manual_cast_dtype or network.dtype
         sampling = self.model.model_sampling
@@ -165,7 +174,10 @@ class BranchControl(ControlBase):
         y = branch_vector(cond.get("y"), self.config.y_mode)
         y = [None] * batched_number if y is None else y.to(x_noisy.device, dtype).chunk(batched_number)
         marks = read_rows(cond.get(ROW_KEY), batched_number)
-        return [Row(*mark, *values) for mark, *values in zip(marks, x, timesteps, y, strict=True)]
+        return [
+            Row(identity, area, tuple(x_noisy.shape[-2:]) if area == WHOLE_FRAME else frame, *values)
+            for (identity, area), *values in zip(marks, x, timesteps, y, strict=True)
+        ]
 
     def _reused(self, jobs: list[Row], sigma: float, compute: Callable[[], Injection]) -> Injection:
         """The combination over persons, computed at every `reuse`-th noise level and kept in between."""
@@ -273,17 +285,23 @@ class BranchControl(ControlBase):
 
     def _box(self, person: Person, row: Row) -> FaceBox:
         """The person's face box in fractions of what the row sees."""
-        height, width = row.x.shape[-2:]
-        if row.area != WHOLE_FRAME:
-            return person.box.seen_from(row.area, *(side / LATENT_CELL for side in person.frame))
-        drawn = person.frame[0] / person.frame[1]
-        if abs(width / height / drawn - 1) > ASPECT_TOLERANCE:
+        drawn = [side / LATENT_CELL for side in person.frame]
+        height, width = row.frame or drawn[::-1]
+        if abs(width / height / (drawn[0] / drawn[1]) - 1) > ASPECT_TOLERANCE:
             raise ValueError(
                 f"The face boxes were drawn for {person.frame[0]}×{person.frame[1]} pixels, but the picture is "
                 f"{width * LATENT_CELL}×{height * LATENT_CELL}: they would not be square. Connect the width and height "
                 "of the location boxes to the empty latent, or draw the boxes for that size."
             )
-        return person.box
+        if row.area == WHOLE_FRAME:
+            return person.box
+        y, x, *sides = row.area
+        if y + sides[0] > height or x + sides[1] > width:
+            raise ValueError(
+                f"A regional prompt lies past the {person.frame[0]}×{person.frame[1]} pixels that the face boxes were "
+                "drawn for: the picture is larger. Pass the model through Identity Guidance, which knows its size."
+            )
+        return person.box.seen_from(row.area, width, height)
 
     def _identity(self, row: Row, persons: Sequence[int], x: Tensor) -> tuple:
         """The key in `made` of a pass's ID tokens, those of several persons one after the other: [1, N · T, D]."""

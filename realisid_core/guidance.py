@@ -6,6 +6,7 @@ yields Eq. 8. Predictions of ε, of v and of x0 are affine in each other at a gi
 sum to one, so it holds for whichever of them the model predicts.
 """
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from .control import BranchControl
-from .rows import IdentityMode, identity_of, with_identity
+from .rows import FRAME_KEY, IdentityMode, identity_of, with_identity
 
 TEXT_GUIDANCE_KEY = "realisid_text_guidance"
 CONDITIONAL = 0  # the host's index of the positive conditioning
@@ -40,6 +41,7 @@ class IdentityGuidance:
         """A clone of the host's MODEL with this guidance; the given one is left as it was."""
         patched = model.clone()
         for kind, wrapper in (
+            (WrappersMP.OUTER_SAMPLE, forget_afterwards),
             (WrappersMP.PREDICT_NOISE, tell_text_guidance),
             (WrappersMP.CALC_COND_BATCH, self.calc_cond_batch),
             (WrappersMP.APPLY_MODEL, show_text_rows_as_conditional),
@@ -53,8 +55,10 @@ class IdentityGuidance:
         sigma = timestep[0]
         withheld = sigma > model.model_sampling.percent_to_sigma(self.identity_start)
         given = IdentityMode.NULL if withheld else IdentityMode.GIVEN
-        λ_t = model_options.get("transformer_options", {}).get(TEXT_GUIDANCE_KEY, 1.0)
-        λ_i = self.identity_guidance
+        options = model_options.get("transformer_options", {})
+        model_options = {**model_options, "transformer_options": {**options, FRAME_KEY: tuple(x_in.shape[-2:])}}
+        alone = len(conds) == 2 and conds[1] is None  # no negative: nothing weighs the conditional
+        λ_t, λ_i = 1.0 if alone else options.get(TEXT_GUIDANCE_KEY, 1.0), self.identity_guidance
 
         guided = [i for i, cond in enumerate(conds) if cond and any(carries_identity(c, sigma) for c in cond)]
         if guided and λ_t == 0:
@@ -62,7 +66,7 @@ class IdentityGuidance:
                 "cfg is 0, which leaves text guidance no weight to carry identity guidance. Set the sampler's cfg to 1 "
                 "(no negative prompt) or more."
             )
-        text_only = [[_as(c, self.without_identity) for c in conds[i]] for i in guided]
+        text_only = [[self._text_only(c, model) for c in conds[i]] for i in guided]
         identified = [cond and [_as(c, given, self.without_identity) for c in cond] for cond in conds]
         first, last = (model.model_sampling.percent_to_sigma(at) for at in self.text_only_range)
         if λ_i == λ_t or given == self.without_identity or not first >= sigma >= last:
@@ -72,6 +76,18 @@ class IdentityGuidance:
         for i, ε_t in zip(guided, out[len(conds) :], strict=True):
             out[i] = ε_t + (λ_i / λ_t) * (out[i] - ε_t)
         return out[: len(conds)]
+
+    def _text_only(self, conditioning: dict, model) -> dict:
+        """The conditioning without its identity.
+
+        What caches of the host know a row by differs from the identified row's, unless these rows begin in the midst of
+        a run: such a cache fails on rows that it has not seen from the start.
+        """
+        row = _as(conditioning, self.without_identity)
+        from_the_start = self.identity_start == self.text_only_range[0] == 0
+        if "uuid" in row and from_the_start and carries_identity(conditioning, model.model_sampling.sigma_max):
+            row = {**row, "uuid": uuid.uuid5(row["uuid"], "text only")}
+        return row
 
 
 def carries_identity(conditioning: dict, sigma: Tensor) -> bool:
@@ -101,9 +117,26 @@ def tell_text_guidance(executor, x, timestep, model_options=None, seed=None):
     """λ_t for `calc_cond_batch`, which is not told the sampler's cfg: that of the positive in a two-prompt guider."""
     guider = executor.class_obj
     λ_t = getattr(guider, "cfg1", guider.cfg)
+    if getattr(guider, "nested", False):
+        λ_t *= guider.cfg2
+    if not isinstance(λ_t, int | float):
+        raise ValueError(
+            f"Identity Guidance needs one number for the sampler's cfg; {type(guider).__name__} has a "
+            f"{type(λ_t).__name__}. Use CFGGuider, or a KSampler."
+        )
     options = dict(model_options or {})
     options["transformer_options"] = {**options.get("transformer_options", {}), TEXT_GUIDANCE_KEY: λ_t}
     return executor(x, timestep, options, seed)
+
+
+def forget_afterwards(executor, *args, **kwargs):
+    """However a run ends: the host cleans ControlNets up only after one that was not interrupted."""
+    try:
+        return executor(*args, **kwargs)
+    finally:
+        for conds in executor.class_obj.conds.values():
+            for branch in (branch for conditioning in conds for branch in branches(conditioning)):
+                branch.forget()
 
 
 def show_text_rows_as_conditional(executor, *args, **kwargs):

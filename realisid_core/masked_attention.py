@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from comfy.ldm.modules.attention import BasicTransformerBlock
+from comfy.ldm.modules.attention import BasicTransformerBlock, attention_pytorch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
@@ -47,7 +47,8 @@ def masked_cross_attention(
         if key not in biases:
             hidden = ~token_mask(boxes, tokens, *_grid(queries.shape[1], latent), queries.device)
             biases[key] = queries.new_zeros(hidden.shape).masked_fill_(hidden, -torch.finfo(queries.dtype).max)
-        return args, {**kwargs, "mask": biases[key]}
+        options = {**kwargs.get("transformer_options", {}), "optimized_attention_override": _with_mask}
+        return args, {**kwargs, "mask": biases[key], "transformer_options": options}
 
     blocks = (module for module in network.modules() if isinstance(module, BasicTransformerBlock))
     hooks = [block.attn2.register_forward_pre_hook(add_mask, with_kwargs=True) for block in blocks]
@@ -56,6 +57,11 @@ def masked_cross_attention(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _with_mask(_, *args, **kwargs) -> Tensor:
+    """PyTorch's attention, whichever one the host was started with: SageAttention leaves masks out without a word."""
+    return attention_pytorch(*args, **kwargs)
 
 
 def _grid(positions: int, latent: tuple[int, int]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 ROW_KEY = "realisid_row"
+FRAME_KEY = "realisid_frame"  # in transformer_options: (height, width) of the whole latent, which areas are parts of
 WHOLE_FRAME = (0, 0, 0, 0)
 
 
