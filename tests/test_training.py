@@ -18,15 +18,16 @@ from realisid_pack.realisid_core.identity import project
 from realisid_pack.realisid_core.persons import Person
 from realisid_pack.realisid_core.training import loop
 from realisid_pack.realisid_core.training.base import Base
-from realisid_pack.realisid_core.training.data import Run, Share, batches, collate, read_sample
+from realisid_pack.realisid_core.training.data import RunSamples, Share, batches, collate, read_sample
 from realisid_pack.realisid_core.training.draws import draw
 from realisid_pack.realisid_core.training.loop import CHECKPOINT
 from realisid_pack.realisid_core.training.loss import add_noise, prediction_error, training_loss
-from realisid_pack.realisid_core.training.samples import conditioning
+from realisid_pack.realisid_core.training.settings import Settings
 from realisid_pack.realisid_core.training.shards import Shards, epoch_order
 from realisid_pack.realisid_core.training.step import batch_loss
 from realisid_pack.realisid_core.training.trainee import branch_network
 from realisid_pack.realisid_core.training.windows import place_window
+from safetensors.torch import load_file
 from small_training import CELLS, CHANNELS, random_shards, training
 
 SDXL = {
@@ -103,7 +104,7 @@ def test_identity_text_or_both_are_dropped_with_probability_one_twentieth_each()
 
 def test_noise_levels_are_uniform_and_noise_is_standard_normal():
     draws = [draw(1, number, (8,), 10) for number in range(5000)]
-    counts = np.bincount([drawn.step for drawn in draws], minlength=10)
+    counts = np.bincount([drawn.timestep for drawn in draws], minlength=10)
     assert len(counts) == 10 and np.all(abs(counts - 500) < 4 * (5000 * 0.1 * 0.9) ** 0.5)
     noise = np.stack([drawn.noise for drawn in draws])
     assert abs(noise.mean()) < 0.02 and abs(noise.std() - 1) < 0.02
@@ -130,7 +131,7 @@ def test_at_the_start_the_injected_unet_is_the_plain_unet(data, tmp_path):
     run = training(data, tmp_path)
     batch = next(batches(run.data, run.share(), 0, False))
     model = run.base.model
-    x, sigma = add_noise(model, batch.latents, batch.noise, batch.steps)
+    x, sigma = add_noise(model, batch.latents, batch.noise, batch.timesteps)
     text = [run.base.text(caption) for caption in batch.captions]
     y = run.base.vector(torch.cat([t.pooled for t in text]).float(), batch.sizes)
     given = {"c_crossattn": torch.cat([t.context for t in text]).float(), "y": y}
@@ -336,6 +337,24 @@ def test_ten_steps_and_ten_more_are_twenty_steps_exactly(data, tmp_path):
     assert logs[0] == logs[1] and logs[0].count("\n") == 21
 
 
+def test_the_checkpoint_has_the_averaged_weights(data, tmp_path):
+    run = training(data, tmp_path, ema=0.5, steps=3)
+    run.run()
+    names = [name for name, _ in run.trainee.named_parameters()]
+    written = load_file(tmp_path / CHECKPOINT)
+    parts = {"local": "local", "global_": "global", "projector": "id_projector"}
+    for name, average in zip(names, run.average.shadow, strict=True):
+        part, _, rest = name.partition(".")
+        assert torch.equal(written[f"{parts[part]}.{rest}"], average.half())
+    assert not same(dict(zip(names, run.average.shadow, strict=True)), dict(run.trainee.named_parameters()))
+
+
+def test_a_new_run_does_not_begin_where_another_left_its_states(data, tmp_path):
+    training(data, tmp_path, steps=1).run()
+    with pytest.raises(ValueError, match=r"state-00000001 is the newest\)\. Give --resume"):
+        loop.train(Settings("small", data, tmp_path, steps=2))
+
+
 def test_a_run_is_not_resumed_with_other_settings(data, tmp_path):
     training(data, tmp_path, steps=1).run()
     other = training(data, tmp_path, steps=2, learning_rate=1e-4)
@@ -362,7 +381,7 @@ def test_sampling_with_the_checkpoint_is_what_was_trained(data, tmp_path, crop):
     person = Person(
         project(realisid.projector, sample.features[None].float()), sample.face, sample.box, (CELLS * 8, CELLS * 8)
     )
-    prompts = conditioning(run.base, sample.caption), conditioning(run.base, "")
+    prompts = run.base.prompt(sample.caption), run.base.prompt("")
     for branch in ("local", "global"):
         prompts = apply_branch(branch, *prompts, realisid, [person])
     empty = torch.zeros(1, CHANNELS, CELLS, CELLS)
@@ -434,7 +453,7 @@ def test_a_folder_without_data_is_refused(tmp_path):
 def test_samples_come_back_as_they_were_written(data):
     shards = Shards(data)
     samples = [read_sample(shards, shard, row) for shard in range(2) for row in range(5)]
-    assert len(shards) == 10 and isinstance(Run(shards, None, 0, 10).where(13), tuple)
+    assert len(shards) == 10 and isinstance(RunSamples(shards, None, 0, 10).where(13), tuple)
     assert len({sample.latent.sum().item() for sample in samples}) == 10
     for sample in samples:
         x0, _, x1, y1 = sample.box.scaled(CELLS * 8, CELLS * 8)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,27 @@ def test_a_webdataset_gives_what_the_folder_gives(prepared, folder, tmp_path):
     ours, theirs = (sorted(read_all(at), key=lambda s: s.caption) for at in (output, prepared[0]))
     for a, b in zip(ours, theirs, strict=True):
         assert a.caption == b.caption and torch.equal(a.latent, b.latent) and torch.equal(a.features, b.features)
+
+
+def test_a_webdataset_lies_wherever_its_name_says(folder, tmp_path):
+    """Drive letters, backslashes and # mean something in WebDataset's own addresses."""
+    path = tmp_path / "C#{1..2}.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in ("astronaut.jpg", "astronaut.txt"):
+            tar.add(folder / name, name)
+    assert [candidate.caption for candidate in read_candidates(path)] == ["a woman in a spacesuit"]
+
+
+def test_a_caption_in_another_encoding_or_a_picture_that_went_is_one_picture_lost(tmp_path):
+    path = tmp_path / "somebody.jpg"
+    path.with_suffix(".json").write_bytes('{"caption": "é"}'.encode("latin-1"))
+    (found,) = read_candidates([path])
+    assert (found.data, found.caption) == (b"", None)
+
+
+def test_a_folder_begun_otherwise_is_not_gone_on_with(prepared, tmp_path):
+    with pytest.raises(ValueError, match=r"was begun with images '.*', smallest_side 128"):
+        prepare(Job(prepared[0], "miniature", replace(RULES, smallest_side=64), images=str(tmp_path)))
 
 
 def read_all(output: Path) -> list:

@@ -4,6 +4,12 @@
 together; `python -m realisid_core.training --help` is the way in.
 """
 
+import os
+
+import torch
+
 from ..host import find_host
 
 find_host()  # here, so that every process that is started to help finds it too
+if "LOCAL_RANK" in os.environ and torch.accelerator.is_available():  # before the host looks at the GPU that is current
+    torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))

@@ -64,6 +64,11 @@ class Base:
             context, pooled = self.clip.encode_from_tokens(self.clip.tokenize(caption), return_pooled=True)
         return Text(context[:, :TEXT_TOKENS].half().cpu(), pooled.half().cpu())
 
+    def prompt(self, caption: str) -> list[list]:
+        """The caption as the host's CONDITIONING."""
+        text = self.text(caption)
+        return [[text.context.float(), {"pooled_output": text.pooled.float()}]]
+
     def vector(self, pooled: Tensor, sizes: Sequence[tuple[int, ...]]) -> Tensor:
         """The UNet's vector conditioning, [B, A].
 

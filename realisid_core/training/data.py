@@ -39,7 +39,7 @@ class Batch:
 
     Attributes:
         latents, noise: [B, C, H, W] float32.
-        steps: [B], of the noise schedule.
+        timesteps: [B], of the noise schedule.
         boxes: the face boxes.
         pose_images: `c_pe`, [B, 3, S, S] uint8.
         features: [B, T, W], zero where the ID embedding was dropped.
@@ -49,7 +49,7 @@ class Batch:
 
     latents: Tensor
     noise: Tensor
-    steps: Tensor
+    timesteps: Tensor
     boxes: list[FaceBox]
     pose_images: Tensor
     features: Tensor
@@ -64,6 +64,7 @@ class Batch:
 
 
 def read_sample(shards: Shards, shard: int, row: int) -> Sample:
+    """Sample `row` of shard `shard`."""
     members = shards.read(shard, row)
     facts = json.loads(members["json"])
     size = shards.info.image_size
@@ -119,11 +120,11 @@ class Hint:
         return image[0]
 
 
-class Run(Dataset):
+class RunSamples(Dataset):
     """The samples of a whole run, epoch after epoch, by number; of windows where `window` is not 0."""
 
-    def __init__(self, shards: Shards, hint: Hint, seed: int, noise_steps: int, window: int = 0):
-        self.shards, self.hint, self.seed, self.noise_steps, self.window = shards, hint, seed, noise_steps, window
+    def __init__(self, shards: Shards, hint: Hint, seed: int, timesteps: int, window: int = 0):
+        self.shards, self.hint, self.seed, self.timesteps, self.window = shards, hint, seed, timesteps, window
 
     def where(self, number: int) -> tuple[int, int]:
         """(shard, row) of sample `number` of the run."""
@@ -136,7 +137,7 @@ class Run(Dataset):
         sample = read_sample(self.shards, *self.where(number))
         channels, height, width = sample.latent.shape
         shape = (channels, self.window or height, self.window or width)
-        drawn = draw(self.seed, number, shape, self.noise_steps)
+        drawn = draw(self.seed, number, shape, self.timesteps)
         if self.window:
             sample = windowed(sample, self.window, drawn.place)
         hint = self.hint.draw(sample, self.shards.info.image_size)
@@ -144,12 +145,13 @@ class Run(Dataset):
 
 
 def collate(items: Sequence[tuple]) -> Batch:
+    """A batch of (sample, draw, hint): a dropped identity has features of zero, a dropped text the empty prompt."""
     samples, draws, hints = zip(*items, strict=True)
     features = [s.features * (not d.drop_identity) for s, d in zip(samples, draws, strict=True)]
     return Batch(
         latents=torch.stack([sample.latent for sample in samples]),
         noise=torch.stack([torch.from_numpy(d.noise) for d in draws]),
-        steps=torch.tensor([d.step for d in draws]),
+        timesteps=torch.tensor([d.timestep for d in draws]),
         boxes=[sample.box for sample in samples],
         pose_images=torch.stack(hints),
         features=torch.stack(features),
@@ -174,11 +176,11 @@ class Share:
             first += self.processes * self.batch_size
 
 
-def batches(run: Run, share: Share, workers: int, pin: bool) -> Iterator[Batch]:
+def batches(samples: RunSamples, share: Share, workers: int, pin: bool) -> Iterator[Batch]:
     """Batches without end, from `share.start` on; `workers` processes read ahead (0: none)."""
     return iter(
         DataLoader(
-            run,
+            samples,
             batch_sampler=share,
             collate_fn=collate,
             num_workers=workers,

@@ -37,7 +37,8 @@ class Average:
 
     @torch.no_grad()
     def _set(self, values: list[Tensor]) -> None:
-        torch._foreach_copy_(self.parameters, values)
+        for parameter, value in zip(self.parameters, values, strict=True):
+            parameter.copy_(value)
 
     def state_dict(self) -> dict:
         return {"steps": self.steps, "shadow": self.shadow}

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from ..checkpoint import RealisIDConfig, load_checkpoint, save_checkpoint
 from ..geometry import LATENT_CELL
 from .base import Base, load_base
-from .data import Batch, Hint, Run, Share, batches
+from .data import Batch, Hint, RunSamples, Share, batches
 from .ema import Average
-from .losses import LossTable
+from .loss_table import LossTable
 from .requirements import needed
 from .settings import Settings
 from .shards import DatasetInfo, Shards
@@ -35,10 +34,16 @@ def train(settings: Settings) -> Path:
     """Train from `settings`; returns the checkpoint's path.
 
     Raises:
-        ValueError: a base, a data set and settings that do not belong together; says which.
+        ValueError: a base, a data set and settings that do not belong together, or an output folder that holds another
+            run's states; says which.
         ImportError: accelerate or tensorboard missing.
     """
     DatasetInfo.read(settings.data)  # a mistake is to show before anything large is loaded
+    if not settings.resume and (found := states_in(settings.output)):
+        raise ValueError(
+            f"{settings.output} holds the states of a run ({found[-1].name} is the newest). Give --resume to go on, "
+            "or another --output."
+        )
     accelerator = make_accelerator(settings)  # it tells the host which GPU is this process's
     training = Training(settings, accelerator, load_base(settings.base, working_dtype(settings, accelerator.device)))
     if settings.resume:
@@ -48,6 +53,7 @@ def train(settings: Settings) -> Path:
 
 
 def make_accelerator(settings: Settings):
+    """accelerate's Accelerator. Raises ImportError where a package is missing, ValueError under DeepSpeed."""
     needed("tensorboard")
     accelerator = needed("accelerate").Accelerator(
         cpu=not torch.accelerator.is_available(),
@@ -56,9 +62,17 @@ def make_accelerator(settings: Settings):
         log_with="tensorboard",
         project_dir=str(settings.output),
     )
-    if (deepspeed := accelerator.state.deepspeed_plugin) is not None:  # it asks a data loader that we do not have
-        deepspeed.deepspeed_config["train_micro_batch_size_per_gpu"] = settings.batch_size
+    if accelerator.state.deepspeed_plugin is not None:
+        raise ValueError(
+            "DeepSpeed keeps the weights in half precision and steps by itself, so --ema, --clip-gradient and "
+            "--accumulate would have no effect. Choose FSDP in `accelerate config`."
+        )
     return accelerator
+
+
+def states_in(folder: Path) -> list[Path]:
+    """The states of a run in its folder, the newest last."""
+    return sorted(path for path in folder.glob("state-*") if path.suffix != ".part")
 
 
 def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDConfig:
@@ -99,11 +113,6 @@ def working_dtype(settings: Settings, device: torch.device) -> torch.dtype:
     return DTYPES[settings.precision] if device.type != "cpu" else torch.float32
 
 
-def make_optimizer(trainee: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay (the paper's values are the defaults)."""
-    return torch.optim.AdamW(trainee.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-
-
 class Training:
     """Everything a run holds on to. `steps_done` steps are behind it, and `samples_seen` samples of the run."""
 
@@ -123,20 +132,24 @@ class Training:
         self.base.freeze(self.device, working_dtype(settings, self.device))
         if settings.recompute:
             recompute_in_backward(trainee, self.base.model.diffusion_model)
-        optimizer = make_optimizer(trainee, settings)
+        if self._sharded:
+            trainee.to(memory_format=torch.contiguous_format)  # FSDP takes no other
+        optimizer = torch.optim.AdamW(
+            trainee.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
         self.trainee, self.optimizer = self.accelerator.prepare(trainee, optimizer)
         self.average = Average(self.trainee.parameters(), settings.ema) if settings.ema else None
         self.losses = LossTable(self.folder / "losses.csv")
         self.validation_losses = LossTable(self.folder / "validation.csv")
         self.steps_done = self.samples_seen = 0
 
-    def _samples_of(self, shards: Shards, seed: int) -> Run:
+    def _samples_of(self, shards: Shards, seed: int) -> RunSamples:
         s = self.settings
         hint = Hint(s.crop, s.local_size, s.outline)
-        steps = len(self.base.model.model_sampling.sigmas)
-        return Run(shards, hint, seed, steps, checked_window(s.window, shards.info))
+        timesteps = len(self.base.model.model_sampling.sigmas)
+        return RunSamples(shards, hint, seed, timesteps, checked_window(s.window, shards.info))
 
-    def _validation_data(self) -> Run:
+    def _validation_data(self) -> RunSamples:
         settings = replace(self.settings, data=self.settings.validation)
         shards = Shards(settings.data)
         if differing := make_config(settings, self.base, shards.info).differences(self.config):
@@ -247,22 +260,20 @@ class Training:
             (unfinished / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
             shutil.rmtree(self.folder / name, ignore_errors=True)
             unfinished.rename(self.folder / name)
-            for old in self.states()[:-STATES_KEPT]:
+            for old in states_in(self.folder)[:-STATES_KEPT]:
                 shutil.rmtree(old)
         self.export(self.folder / CHECKPOINT)
         self.accelerator.wait_for_everyone()
 
     def export(self, path: Path) -> None:
         """The checkpoint that RealisID_LoadModel reads: averaged weights in float16."""
-        with self._averaged():
-            state = self.accelerator.get_state_dict(self.trainee)
-        if not self.accelerator.is_main_process:
-            return
         parts: dict[str, dict] = {"local": {}, "global_": {}, "projector": {}}
-        for key, value in state.items():
-            part, _, rest = key.partition(".")
-            parts[part][rest] = value.detach().half().cpu()
-        save_checkpoint(path, self.config, parts["local"], parts["global_"], parts["projector"])
+        with self._averaged():
+            for key, value in self.accelerator.get_state_dict(self.trainee).items():
+                part, _, rest = key.partition(".")
+                parts[part][rest] = value.to("cpu", torch.float16, copy=True)  # of weights that will change back
+        if self.accelerator.is_main_process:
+            save_checkpoint(path, self.config, parts["local"], parts["global_"], parts["projector"])
 
     def sample(self) -> None:
         """A grid of pictures by the checkpoint just saved."""
@@ -281,16 +292,13 @@ class Training:
 
     # Resuming
 
-    def states(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("state-*") if path.suffix != ".part")
-
     def load_newest_state(self) -> None:
         """Go on exactly where the newest state was saved.
 
         Raises:
             ValueError: there is none, or it is of a run with other settings.
         """
-        if not (states := self.states()):
+        if not (states := states_in(self.folder)):
             raise ValueError(f"There is no state in {self.folder} to resume from. Start without --resume.")
         newest = states[-1]
         progress = json.loads((newest / "progress.json").read_text(encoding="utf-8"))
@@ -319,7 +327,7 @@ class Training:
 
     @property
     def _sharded(self) -> bool:
-        return self.accelerator.distributed_type.name in ("FSDP", "DEEPSPEED")
+        return self.accelerator.distributed_type.name == "FSDP"
 
     @property
     def _average_file(self) -> str:

@@ -22,14 +22,14 @@ def training_loss(error: Tensor, face: Tensor, face_weight: float = 1.0) -> Tens
     return error.square().mean() + face_weight * (error * face).square().mean()
 
 
-def add_noise(model: BaseModel, latents: Tensor, noise: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+def add_noise(model: BaseModel, latents: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
     """`z_t` of the base model's noise schedule, in the sampler's scale: (z [B, C, H, W], sigma [B]).
 
     Args:
         latents, noise: [B, C, H, W].
-        steps: [B], whole numbers of the schedule, 0 the least noise.
+        timesteps: [B], whole numbers of the schedule, 0 the least noise.
     """
-    sigma = model.model_sampling.sigma(steps)
+    sigma = model.model_sampling.sigma(timesteps)
     return model.model_sampling.noise_scaling(sigma, noise, latents), sigma
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..identity import CROP_SIZE
 from ..perception import Face, Faces, crop_frame, detect_faces, face_landmarks, masked_crops, parse_faces
+from ..perception.faces import to_image
 from .data import face_of
 from .requirements import needed
 
@@ -76,16 +76,27 @@ class Rules:
 def read_candidates(item: Path | list[Path]) -> Iterator[Candidate]:
     """The pictures of one work item: a WebDataset tar, or a list of image files with captions beside them."""
     if isinstance(item, Path):
-        webdataset = needed("webdataset")
-        for sample in webdataset.WebDataset(str(item), shardshuffle=False, empty_check=False):
-            image = next((sample[e[1:]] for e in IMAGES if e[1:] in sample), b"")
-            caption = caption_of(sample.get("txt"), sample.get("json"))
-            yield Candidate(f"{item.name}/{sample['__key__']}", image, caption)
+        needed("webdataset")
+        from webdataset.tariterators import group_by_keys, tar_file_expander
+
+        with open(item, "rb") as stream:  # not by its name, which WebDataset would read as a URL
+            for sample in group_by_keys(tar_file_expander([{"url": str(item), "stream": stream}])):
+                image = next((sample[e[1:]] for e in IMAGES if e[1:] in sample), b"")
+                caption = caption_of(sample.get("txt"), sample.get("json"))
+                yield Candidate(f"{item.name}/{sample['__key__']}", image, caption)
         return
     for path in item:
         text, facts = (path.with_suffix(suffix) for suffix in (".txt", ".json"))
-        caption = caption_of(*(p.read_bytes() if p.is_file() else None for p in (text, facts)))
-        yield Candidate(str(path), path.read_bytes(), caption)
+        caption = caption_of(*(_bytes_of(file) for file in (text, facts)))
+        yield Candidate(str(path), _bytes_of(path) or b"", caption)
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """What the file holds; None where it is not there or cannot be read: one such is no reason to stop."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def caption_of(text: bytes | None, facts: bytes | None) -> str | None:
@@ -94,7 +105,7 @@ def caption_of(text: bytes | None, facts: bytes | None) -> str | None:
         return text.decode("utf-8", "replace").strip() or None
     try:
         values = json.loads(facts) if facts is not None else {}
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or no UTF-8
         return None
     caption = (values.get("caption") or values.get("text")) if isinstance(values, dict) else None
     return str(caption).strip() or None if caption else None
@@ -112,7 +123,7 @@ def make_portrait(candidate: Candidate, rules: Rules) -> Portrait:
         raise Dropped("too small")
     original = picture.size
     picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
-    found = detect_faces(to_tensor(picture), rules.detector, required=False).faces[0]
+    found = detect_faces(to_image(picture), rules.detector, required=False).faces[0]
     if len(found) != 1:
         raise Dropped("more than one face" if found else "no face")
     left, top, side = square_crop(*picture.size, found[0].box)
@@ -121,7 +132,7 @@ def make_portrait(candidate: Candidate, rules: Rules) -> Portrait:
     scale = rules.image_size / side
     shape = (rules.image_size, rules.image_size)
     square = picture.resize(shape, Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
-    faces = Faces(to_tensor(square), [[moved(found[0], left, top, scale)]])
+    faces = Faces(to_image(square), [[moved(found[0], left, top, scale)]])
     landmarks = face_landmarks(faces, skip=True)["frames"][0]
     if not landmarks:
         raise Dropped("no landmarks")
@@ -163,11 +174,6 @@ def moved(face: Face, left: float, top: float, scale: float) -> Face:
         box=in_crop(face.box),
         points=None if face.points is None else (face.points - corner) * scale,
     )
-
-
-def to_tensor(picture: Image.Image) -> Tensor:
-    """[1, H, W, 3] in 0..1."""
-    return torch.from_numpy(np.array(picture)).float()[None] / 255
 
 
 def thumbnail(image: np.ndarray, side: int = 160) -> bytes:

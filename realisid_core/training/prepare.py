@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from glob import glob
 from itertools import islice
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ..identity import clip_features
 from ..miniature.loading import load_miniature
-from ..perception.models import BISENET, placed
+from ..perception.parsing import bisenet_is_there
 from .base import MINIATURE, is_miniature, miniature_weights
 from .pictures import IMAGES, Dropped, Portrait, Rules, contact_sheet, make_portrait, read_candidates, thumbnail
 from .shards import DatasetInfo, Shards, is_done, npy, read_npy, shard_reports, write_atomically, write_shard
@@ -74,10 +74,10 @@ def prepare(job: Job) -> dict:
 
 
 def settled(rules: Rules) -> Rules:
-    """The rules with "auto" decided once, so that every picture of a data set is parsed alike."""
-    if rules.parser != "auto":
+    """The rules with "auto" decided once for all pictures, and with what that parser can keep."""
+    if rules.keep == "everything":
         return rules
-    if placed(BISENET):
+    if rules.parser == "bisenet" or (rules.parser == "auto" and bisenet_is_there()):
         return replace(rules, parser="bisenet")
     return replace(rules, parser="landmarks", keep="face")
 
@@ -96,14 +96,24 @@ def _run(job: Job, work: list) -> Iterator[int]:
 
 
 def work_items(job: Job) -> list:
-    """One item for each shard; written down once, so that resuming does not depend on what files came since."""
+    """One item for each shard; written down once, so that resuming does not depend on what files came since.
+
+    Raises ValueError where the folder was begun with other settings, naming them.
+    """
     path = job.output / WORK
+    settings = {"images": job.images, "world": job.world, "seed": job.seed, **asdict(job.rules)}
     if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        known = begun["settings"]
+        if differing := [f"{key} {known.get(key)!r}" for key in settings if settings[key] != known.get(key)]:
+            raise ValueError(
+                f"{job.output} was begun with {', '.join(differing)}. Give the same to go on, or another --output."
+            )
+        return begun["items"]
     items = list(_find_work(job))
     if not items:
         raise ValueError(f"No pictures ({', '.join(IMAGES)}) and no .tar were found at {job.images}.")
-    write_atomically(path, json.dumps(items).encode())
+    write_atomically(path, json.dumps({"settings": settings, "items": items}).encode())
     return items
 
 
@@ -111,8 +121,8 @@ def _find_work(job: Job) -> Iterable:
     if job.images is None:
         return ([start, min(start + job.shard_size, job.world)] for start in range(0, job.world, job.shard_size))
     folder = Path(job.images)
-    tars = [str(path) for path in sorted(folder.glob("*.tar"))] if folder.is_dir() else sorted(glob(job.images))
-    if tars:
+    found = [str(path) for path in folder.glob("*")] if folder.is_dir() else glob(job.images)
+    if tars := sorted(path for path in found if path.endswith(".tar")):
         return tars
     files = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
     return (files[start : start + job.shard_size] for start in range(0, len(files), job.shard_size))
@@ -171,6 +181,7 @@ def encoders(base: str, clip_vision: str | None) -> tuple[comfy.sd.VAE, comfy.cl
 
 
 def dataset_info(job: Job) -> DatasetInfo:
+    """What the shards say of themselves: whose latents and whose features they hold."""
     vae, clip_vision = encoders(job.base, job.clip_vision)
     tokens, width = clip_features(clip_vision, torch.zeros(1, 64, 64, 3)).shape[1:]
     return DatasetInfo(
@@ -184,7 +195,7 @@ def dataset_info(job: Job) -> DatasetInfo:
     )
 
 
-def summarise(folder: Path, seconds: float = 0.0) -> dict:
+def summarise(folder: Path, seconds: float) -> dict:
     """The report over all shards, and the contact sheet of what was kept."""
     shards = shard_reports(folder)
     reasons: dict[str, list[str]] = defaultdict(list)

@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 
 import comfy.sample
-import numpy as np
 import torch
 from PIL import Image
 
@@ -13,9 +12,10 @@ from ..checkpoint import RealisIDModel, load_checkpoint
 from ..geometry import LATENT_CELL
 from ..guidance import IdentityGuidance
 from ..identity import project
+from ..perception.faces import to_uint8
 from ..persons import Person
 from .base import Base
-from .data import Run, Sample, read_sample
+from .data import RunSamples, Sample, read_sample
 
 PEOPLE = 8
 STEPS, SAMPLER, SCHEDULER = 20, "ddim", "ddim_uniform"
@@ -23,7 +23,7 @@ GUIDANCE = 5.0  # λ_t and λ_i: equal, so that a step takes two passes
 
 
 @torch.no_grad()
-def sample_grid(base: Base, checkpoint: Path, data: Run) -> Image.Image:
+def sample_grid(base: Base, checkpoint: Path, data: RunSamples) -> Image.Image:
     """Upper row: pictures of the data. Lower row: the same people, poses, boxes and captions, sampled."""
     realisid = load_checkpoint(checkpoint)
     wanted = [read_sample(data.shards, *data.where(number)) for number in range(min(PEOPLE, len(data.shards)))]
@@ -42,7 +42,7 @@ def sample_picture(base: Base, realisid: RealisIDModel, wanted: Sample, seed: in
     side = wanted.latent.shape[-1] * LATENT_CELL
     tokens = project(realisid.projector, wanted.features[None].float())
     person = Person(tokens, wanted.face, wanted.box, (side, side))
-    prompts = conditioning(base, wanted.caption), conditioning(base, "")
+    prompts = base.prompt(wanted.caption), base.prompt("")
     for branch in ("local", "global"):
         prompts = apply_branch(branch, *prompts, realisid, [person])
     empty = torch.zeros_like(wanted.latent)[None]
@@ -53,10 +53,5 @@ def sample_picture(base: Base, realisid: RealisIDModel, wanted: Sample, seed: in
     )
     if base.vae is None:
         raise ValueError("The base checkpoint holds no VAE, so there can be no sample grids; set --sample-every 0.")
-    image = base.vae.decode(latent)[0].clamp(0, 1)
-    return Image.fromarray((image.cpu().numpy() * 255 + 0.5).astype(np.uint8))
-
-
-def conditioning(base: Base, caption: str) -> list[list]:
-    text = base.text(caption)
-    return [[text.context.float(), {"pooled_output": text.pooled.float()}]]
+    image = base.vae.decode(latent)[0]
+    return Image.fromarray(to_uint8(image.cpu()))

@@ -74,6 +74,7 @@ class DatasetInfo:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_bytes(data)
     unfinished.replace(path)
@@ -107,12 +108,14 @@ def shard_reports(folder: Path) -> dict[int, dict]:
 
 
 def npy(array: np.ndarray) -> bytes:
+    """An array as the bytes of a .npy file."""
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()
 
 
 def read_npy(data: bytes) -> np.ndarray:
+    """And back; pickled ones are refused."""
     return np.load(io.BytesIO(data), allow_pickle=False)
 
 

@@ -19,8 +19,8 @@ def batch_loss(base: Base, trainee: nn.Module, batch: Batch, face_weight: float,
     """
     model, dtype = base.model, base.model.get_dtype()
     latents = model.process_latent_in(batch.latents.to(device))
-    noise, steps = batch.noise.to(device), batch.steps.to(device)
-    x, sigma = add_noise(model, latents, noise, steps)
+    noise, timesteps = batch.noise.to(device), batch.timesteps.to(device)
+    x, sigma = add_noise(model, latents, noise, timesteps)
     context, y = conditioning(base, batch, device)
     injection = trainee(
         model.model_sampling.calculate_input(sigma, x),

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...training.losses import LossTable
+from ...training.loss_table import LossTable
 
 LOG_EVERY = 50
 
