@@ -141,7 +141,8 @@ class BranchControl(ControlBase):
         previous = None
         if self.previous_controlnet is not None:
             previous = self.previous_controlnet.get_control(x_noisy, t, cond, batched_number, transformer_options)
-        rows = self._rows(x_noisy, t, cond, batched_number, transformer_options.get(FRAME_KEY)) if self.acts_at(t[0]) else []
+        frame = transformer_options.get(FRAME_KEY)
+        rows = self._rows(x_noisy, t, cond, batched_number, frame) if self.acts_at(t[0]) else []
         jobs: list[Row] = []
         job_of_row = []
         for row in rows:
@@ -296,7 +297,7 @@ class BranchControl(ControlBase):
         if row.area == WHOLE_FRAME:
             return person.box
         y, x, *sides = row.area
-        if y + sides[0] > height or x + sides[1] > width:
+        if y + sides[0] >= height + 1 or x + sides[1] >= width + 1:
             raise ValueError(
                 f"A regional prompt lies past the {person.frame[0]}×{person.frame[1]} pixels that the face boxes were "
                 "drawn for: the picture is larger. Pass the model through Identity Guidance, which knows its size."

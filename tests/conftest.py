@@ -31,6 +31,18 @@ def server(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def applied():
+    """Positive and negative with both branches for one person of random weights."""
+    from pictures import miniature, person, prompt
+    from realisid_pack.realisid_core.apply import apply_branch
+    from realisid_pack.realisid_core.geometry import FaceBox
+
+    someone, realisid = person(1, FaceBox(0.2, 0.25, 0.4, 0.4)), miniature().realisid
+    conds = prompt("a person wearing a red sweater"), prompt("watercolor style")
+    return apply_branch("local", *apply_branch("global", *conds, realisid, [someone]), realisid, [someone])
+
+
 @pytest.fixture(scope="session")
 def client(server):
     from realisid_pack.headless.client import Client

@@ -1,11 +1,13 @@
 """What the sampling tests share: the miniature with random weights, people in boxes, one run of the host's sampler."""
 
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import comfy.sample
 import comfy.samplers
 import torch
+from comfy.patcher_extension import WrappersMP
 from realisid_pack.realisid_core.geometry import FaceBox
 from realisid_pack.realisid_core.miniature.loading import load_miniature
 from realisid_pack.realisid_core.persons import Person
@@ -13,6 +15,7 @@ from realisid_pack.realisid_core.persons import Person
 FRAME = (256, 256)
 LATENT = 32
 LOUDER = 8
+LEFT, RIGHT = FaceBox(0.06, 0.3, 0.36, 0.36), FaceBox(0.56, 0.25, 0.38, 0.38)
 
 
 @lru_cache(maxsize=1)
@@ -54,6 +57,33 @@ def sample(positive, negative, model=None, cfg=7.5, steps=2, size=(LATENT, LATEN
     sampler, scheduler = options.pop("sampler", "euler"), options.pop("scheduler", "normal")
     options |= {"disable_pbar": True, "seed": seed}
     return comfy.sample.sample(model, noise, steps, cfg, sampler, scheduler, positive, negative, latent, **options)
+
+
+@contextmanager
+def passes_counted(model):
+    """The rows of every call the UNet gets while it samples."""
+    rows = []
+
+    def count(executor, x, *args, **kwargs):
+        rows.append(len(x))
+        return executor(x, *args, **kwargs)
+
+    counted = model.clone()
+    counted.add_wrapper(WrappersMP.APPLY_MODEL, count)
+    yield counted, rows
+
+
+def network_of(branch: str):
+    realisid = miniature().realisid
+    return (realisid.local if branch == "local" else realisid.global_).control_model
+
+
+def rows_of(branch: str, monkeypatch) -> list[int]:
+    """How many rows each call of a branch's network gets, from now on."""
+    rows, network = [], network_of(branch)
+    forward = network.forward
+    monkeypatch.setattr(network, "forward", lambda **k: (rows.append(len(k["x"])), forward(**k))[1])
+    return rows
 
 
 def close(a, b, tolerance=1e-4) -> bool:

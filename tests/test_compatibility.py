@@ -5,18 +5,16 @@ from dataclasses import replace
 import comfy.samplers
 import pytest
 import torch
+from comfy_extras.nodes_easycache import EasyCacheNode
 from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, RescaleCFG
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
-from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
+from pictures import FRAME, LATENT, LEFT, RIGHT, close, miniature, person, prompt, rows_of, sample
 from realisid_pack.realisid_core.apply import apply_branch
-from realisid_pack.realisid_core.geometry import FaceBox
+from realisid_pack.realisid_core.geometry import LATENT_CELL
 from realisid_pack.realisid_core.guidance import IdentityGuidance
 from realisid_pack.realisid_core.rows import IdentityMode, with_identity
 
 import nodes as host_nodes
-
-LEFT = FaceBox(0.06, 0.3, 0.36, 0.36)
-RIGHT = FaceBox(0.56, 0.25, 0.38, 0.38)
 
 
 def applied(positive, negative, *persons):
@@ -29,8 +27,8 @@ def conds():
     return applied(prompt("a person wearing a red sweater"), prompt(""), person(1, LEFT), person(2, RIGHT))
 
 
-def guided(λ_i=5.0, **options):
-    return IdentityGuidance(λ_i, **options).patch(options.pop("model", miniature().model))
+def guided():
+    return IdentityGuidance(5.0).patch(miniature().model)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_sde", "uni_pc", "lcm"])
@@ -73,12 +71,13 @@ def test_perturbed_attention_guidance_works_beside(conds):
 
 
 def test_a_lora_on_the_model_is_kept(conds):
+    before = sample(*conds, guided())
     key = "diffusion_model.middle_block.1.proj_in.weight"
     patched = guided().clone()
     weight = dict(patched.model.named_parameters())[key]
     patched.add_patches({key: ("diff", (torch.randn_like(weight),))})
-    assert not close(sample(*conds, patched), sample(*conds, guided()), 1e-3)
-    assert close(sample(*conds, guided()), sample(*conds, guided()), 0)
+    assert not close(sample(*conds, patched), before, 1e-3)
+    assert close(sample(*conds, guided()), before, 0)
 
 
 def regional(text, mask):
@@ -97,26 +96,24 @@ def test_a_regional_prompt_for_each_person_shares_one_run_of_the_branches(conds,
     left, right = halves()
     positive = regional("a person wearing a red sweater", left) + regional("a person wearing a black suit", right)
     both = applied(positive, prompt(""), person(1, LEFT), person(2, RIGHT))
-    network = miniature().realisid.global_.control_model
-    rows, forward = [], network.forward
-    monkeypatch.setattr(network, "forward", lambda *a, **k: (rows.append(len(k["x"])), forward(*a, **k))[1])
+    rows = rows_of("global", monkeypatch)
     picture = sample(*both, guided(), steps=1, sigmas=torch.tensor([3.0, 0.0]))
     assert rows == [4]  # two persons with and without identity
     assert not close(picture, sample(*conds, guided(), steps=1, sigmas=torch.tensor([3.0, 0.0])), 1e-3)
 
 
-def test_a_person_in_an_area_is_where_the_frame_has_them():
+@pytest.mark.parametrize("cells", [LATENT, LATENT * 3 // 2], ids=["as drawn", "enlarged"])
+def test_a_person_in_an_area_is_where_the_frame_has_them(cells):
     """A conditioning cut to the right half sees the box there, as a picture of that half alone would."""
-    width, height = FRAME
-    area = (0, LATENT // 2, LATENT, LATENT // 2)
-    sizes = {"width": width, "height": height}  # SDXL's size conditioning, which would tell the two apart
+    side = cells * LATENT_CELL
+    sizes = {"width": side, "height": side}  # SDXL's size conditioning, which would tell the two apart
     prompted = [[tokens, {**options, **sizes}] for tokens, options in prompt("a person")]
-    (there,) = host_nodes.ConditioningSetArea().append(prompted, width // 2, height, width // 2, 0, 1.0)
+    (there,) = host_nodes.ConditioningSetAreaPercentage().append(prompted, 0.5, 1.0, 0.5, 0, 1.0)
     someone = person(1, RIGHT)
-    alone = replace(someone, box=RIGHT.seen_from(area, LATENT, LATENT), frame=(width // 2, height))
+    alone = replace(someone, box=RIGHT.seen_from((0, cells // 2, cells, cells // 2), cells, cells), frame=(64, 128))
 
-    model = miniature().model
-    noise = torch.randn(1, 12, LATENT, LATENT)
+    model = IdentityGuidance(1.0).patch(miniature().model)
+    noise = torch.randn(1, 12, cells, cells)
 
     def run(positive, who, noise):
         conds = apply_branch("global", positive, prompt(""), miniature().realisid, [who])
@@ -124,8 +121,28 @@ def test_a_person_in_an_area_is_where_the_frame_has_them():
         latent = torch.zeros_like(noise)
         return comfy.samplers.sample(model, noise, *conds, 1.0, model.load_device, sampler, sigmas, latent_image=latent)
 
-    right_half = run(there, someone, noise)[..., LATENT // 2 :]
-    assert close(right_half, run(prompted, alone, noise[..., LATENT // 2 :]))
+    right_half = run(there, someone, noise)[..., cells // 2 :]
+    assert close(right_half, run(prompted, alone, noise[..., cells // 2 :]))
+
+
+def test_an_area_past_the_drawn_frame_is_refused_where_nothing_tells_the_pictures_size():
+    (there,) = host_nodes.ConditioningSetAreaPercentage().append(prompt("a person"), 0.5, 1.0, 0.5, 0, 1.0)
+    conds = apply_branch("global", there, prompt(""), miniature().realisid, [person(1, RIGHT)])
+    with pytest.raises(ValueError, match=r"past the 256×256 pixels.*Identity Guidance"):
+        sample(*conds, size=(LATENT * 2, LATENT * 2))
+
+
+def test_a_cache_of_the_host_keeps_the_text_only_rows_apart(conds):
+    """EasyCache skips steps here, and adds to each row what it last changed by; at λ_i = 0 no identity is left."""
+
+    def cached(model):
+        (model,) = EasyCacheNode.execute(model, reuse_threshold=1e9, start_percent=0.0, end_percent=1.0, verbose=False)
+        return model
+
+    positive, negative = conds
+    without = [[tokens, with_identity(options, IdentityMode.NULL)] for tokens, options in positive]
+    guided_without = sample(*conds, cached(IdentityGuidance(0.0).patch(miniature().model)), steps=6)
+    assert close(guided_without, sample(without, negative, cached(miniature().model), steps=6))
 
 
 def test_inpainting_leaves_what_is_outside_the_mask(conds):

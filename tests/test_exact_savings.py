@@ -1,25 +1,36 @@
 """Savings that change nothing: what is computed once a run, and memory that does not grow with persons."""
 
+import gc
+import weakref
 from contextlib import nullcontext
+from pathlib import Path
 
+import comfy.model_management
 import pytest
 import torch
-from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
+from pictures import (
+    FRAME,
+    LATENT,
+    LEFT,
+    RIGHT,
+    close,
+    miniature,
+    network_of,
+    passes_counted,
+    person,
+    prompt,
+    rows_of,
+    sample,
+)
 from realisid_pack.realisid_core import control as control_module
 from realisid_pack.realisid_core.apply import apply_branch
 from realisid_pack.realisid_core.branches import global_branch
 from realisid_pack.realisid_core.control import BranchControl, Savings
-from realisid_pack.realisid_core.geometry import FaceBox
+from realisid_pack.realisid_core.guidance import IdentityGuidance
+from realisid_pack.realisid_core.miniature.loading import load_miniature
 from realisid_pack.realisid_core.resampling import location_mask
-from test_guidance import passes_counted
 
 BRANCHES = ["local", "global"]
-LEFT, RIGHT = FaceBox(0.06, 0.3, 0.36, 0.36), FaceBox(0.56, 0.25, 0.38, 0.38)
-
-
-def network_of(branch):
-    realisid = miniature().realisid
-    return (realisid.local if branch == "local" else realisid.global_).control_model
 
 
 def applied(branch, number=2, **savings):
@@ -36,14 +47,6 @@ def inputs_of(layer, monkeypatch) -> list[torch.Size]:
     shapes, forward = [], layer.forward
     monkeypatch.setattr(layer, "forward", lambda x, *a: (shapes.append(x.shape), forward(x, *a))[1])
     return shapes
-
-
-def batches_of(branch, monkeypatch) -> list[int]:
-    """How many rows each call of a branch's network gets."""
-    rows, network = [], network_of(branch)
-    forward = network.forward
-    monkeypatch.setattr(network, "forward", lambda **k: (rows.append(len(k["x"])), forward(**k))[1])
-    return rows
 
 
 @pytest.mark.parametrize("branch", BRANCHES)
@@ -69,7 +72,7 @@ def test_keys_and_values_of_each_identity_are_computed_once_a_run(branch, monkey
 def test_computing_once_a_run_changes_nothing(branch, savings, monkeypatch):
     """Against nothing kept, and against the host's network left alone."""
     ours = sample(*applied(branch, **savings), batch=2)
-    monkeypatch.setattr(BranchControl, "_room", lambda self, call, x: -1)
+    monkeypatch.setattr(BranchControl, "_cache_budget", lambda self, call, x: -1)
     assert close(sample(*applied(branch, **savings), batch=2), ours, 1e-6)
     monkeypatch.setattr(control_module, "computed_once", lambda *arguments: nullcontext())
     assert close(sample(*applied(branch, **savings), batch=2), ours, 1e-6)
@@ -85,6 +88,29 @@ def test_a_run_leaves_nothing_behind():
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in modules)
 
 
+def test_an_interrupted_run_leaves_nothing_behind():
+    positive, negative = applied("local", reuse=2)
+
+    def interrupt(*_):
+        raise comfy.model_management.InterruptProcessingException
+
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        sample(positive, negative, IdentityGuidance(5.0).patch(miniature().model), callback=interrupt)
+    control = positive[0][1]["control"]
+    assert (control.kept, control.made, control.reused, control.model) == ({}, {}, {}, None)
+
+
+def test_a_branch_does_not_keep_the_model_alive():
+    """Not even without the guidance node, after which the host leaves an interrupted run's ControlNets as they are."""
+    control = applied("local")[0][0][1]["control"]
+    model = load_miniature(Path("no such folder")).model.model
+    control.pre_run(model, lambda percent: 0.0)
+    known = weakref.ref(model)
+    del model
+    gc.collect()
+    assert known() is None
+
+
 @pytest.mark.parametrize(
     ("branch", "batches"),
     [("local", [8, 2]), ("global", [2] * 5)],
@@ -92,7 +118,7 @@ def test_a_run_leaves_nothing_behind():
 )
 def test_a_batch_of_persons_is_never_larger_than_the_unets(branch, batches, monkeypatch):
     """Five people with identity and without, beside two rows of the UNet; a local item has a quarter of its cells."""
-    rows = batches_of(branch, monkeypatch)
+    rows = rows_of(branch, monkeypatch)
     with passes_counted(miniature().model) as (model, unet_rows):
         sample(*applied(branch, 5), model, steps=1)
     assert (unet_rows, rows) == ([2], batches)
@@ -101,7 +127,7 @@ def test_a_batch_of_persons_is_never_larger_than_the_unets(branch, batches, monk
 @pytest.mark.parametrize(("branch", "batches"), [("local", [4, 1] * 2), ("global", [1] * 10)], ids=BRANCHES)
 def test_where_the_host_splits_its_batch_the_persons_are_split(branch, batches, monkeypatch):
     monkeypatch.setattr(miniature().model.model, "memory_usage_factor", 1e9)  # more than any machine has
-    rows = batches_of(branch, monkeypatch)
+    rows = rows_of(branch, monkeypatch)
     with passes_counted(miniature().model) as (model, unet_rows):
         sample(*applied(branch, 5), model, steps=1)
     assert (unet_rows, rows) == ([1, 1], batches)

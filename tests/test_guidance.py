@@ -1,42 +1,18 @@
 """Eq. 8 against three separate runs combined by hand, and what each setting costs in UNet passes."""
 
-from contextlib import contextmanager
-
+import comfy.sample
 import comfy.samplers
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_custom_sampler import DualCFGGuider
-from pictures import close, miniature, person, prompt, sample
-from realisid_pack.realisid_core.apply import apply_branch
+from pictures import close, miniature, passes_counted, prompt, rows_of, sample
 from realisid_pack.realisid_core.geometry import FaceBox
 from realisid_pack.realisid_core.guidance import IdentityGuidance
 from realisid_pack.realisid_core.rows import IdentityMode, with_identity
 
 BOX = FaceBox(0.2, 0.25, 0.4, 0.4)
 SIGMA = 3.0
-
-
-@pytest.fixture(scope="module")
-def applied():
-    """Positive and negative with both branches for one person."""
-    someone, realisid = person(1, BOX), miniature().realisid
-    conds = prompt("a person wearing a red sweater"), prompt("watercolor style")
-    return apply_branch("local", *apply_branch("global", *conds, realisid, [someone]), realisid, [someone])
-
-
-@contextmanager
-def passes_counted(model):
-    """The rows of every call the UNet gets while it samples."""
-    rows = []
-
-    def count(executor, x, *args, **kwargs):
-        rows.append(len(x))
-        return executor(x, *args, **kwargs)
-
-    counted = model.clone()
-    counted.add_wrapper(WrappersMP.APPLY_MODEL, count)
-    yield counted, rows
 
 
 def one_step(positive, negative, cfg, model=None, **options):
@@ -93,18 +69,10 @@ def test_all_rows_go_to_the_unet_in_one_batch(applied):
     assert rows == [6, 6]
 
 
-def branch_rows(applied, model, monkeypatch, **options):
+def branch_rows(applied, model, monkeypatch):
     """The batch of each call of the two networks."""
-    seen = {}
-    for name, control in (("local", miniature().realisid.local), ("global", miniature().realisid.global_)):
-        network, rows = control.control_model, seen.setdefault(name, [])
-        forward = network.forward
-        monkeypatch.setattr(
-            network,
-            "forward",
-            lambda *a, forward=forward, rows=rows, **k: (rows.append(len(k["x"])), forward(*a, **k))[1],
-        )
-    one_step(*applied, 7.5, model, **options)
+    seen = {branch: rows_of(branch, monkeypatch) for branch in ("local", "global")}
+    one_step(*applied, 7.5, model)
     return seen
 
 
@@ -135,19 +103,48 @@ def test_a_conditioning_without_a_branch_is_sampled_as_ever():
     assert torch.equal(sample(*conds, IdentityGuidance(5.0).patch(miniature().model)), sample(*conds))
 
 
-def test_a_two_prompt_guider_takes_identity_with_its_first_prompt(applied):
-    """DualCFG's cfg of the first prompt is what text guidance is there."""
+@pytest.mark.parametrize(("style", "weight"), [("regular", 4.0), ("nested", 4.0 * 2.0)])
+def test_a_two_prompt_guider_takes_identity_with_its_first_prompt(applied, style, weight):
+    """What the guider weighs its first prompt with is what text guidance is there."""
     other = prompt("a person outdoors with a beach in the background")
     model = miniature().model
     noise, latent = torch.randn(1, 12, 32, 32), torch.zeros(1, 12, 32, 32)
 
-    def run(patched, positive, cfg):
-        (guider,) = DualCFGGuider.execute(patched, positive, other, applied[1], cfg, 2.0, "regular").result
+    def run(patched, positive):
+        (guider,) = DualCFGGuider.execute(patched, positive, other, applied[1], 4.0, 2.0, style).result
         return guider.sample(noise, latent, comfy.samplers.sampler_object("euler"), torch.tensor([SIGMA, 0.0]))
 
-    guided = run(IdentityGuidance(5.0).patch(model), applied[0], 4.0)
-    ε_ti, ε_t = (run(model, as_identity(applied[0], i), 4.0) for i in (IdentityMode.GIVEN, IdentityMode.NULL))
-    assert close(guided, ε_t + 5.0 / 4.0 * (ε_ti - ε_t))
+    guided = run(IdentityGuidance(5.0).patch(model), applied[0])
+    ε_ti, ε_t = (run(model, as_identity(applied[0], i)) for i in (IdentityMode.GIVEN, IdentityMode.NULL))
+    assert close(guided, ε_t + 5.0 / weight * (ε_ti - ε_t))
+
+
+class WithoutNegative(comfy.samplers.CFGGuider):
+    """Like guiders that leave text guidance out for a part of the steps, whatever their cfg is."""
+
+    def predict_noise(self, x, timestep, model_options=None, seed=None):
+        positive = self.conds["positive"]
+        return comfy.samplers.sampling_function(
+            self.inner_model, x, timestep, None, positive, 1.0, model_options=model_options, seed=seed
+        )
+
+
+def guided_by(guider_class, cfg, applied):
+    guider = guider_class(IdentityGuidance(5.0).patch(miniature().model))
+    guider.set_conds(*applied)
+    guider.set_cfg(cfg)
+    noise = comfy.sample.prepare_noise(latent := torch.zeros(1, 12, 32, 32), 1)
+    return guider.sample(noise, latent, comfy.samplers.sampler_object("euler"), torch.tensor([SIGMA, 0.0]), seed=1)
+
+
+def test_a_guider_that_leaves_the_negative_out_guides_like_cfg_1(applied):
+    plain = one_step(*applied, 1.0, IdentityGuidance(5.0).patch(miniature().model))
+    assert close(guided_by(WithoutNegative, 6.0, applied), plain)
+
+
+def test_a_cfg_that_is_no_number_is_refused_by_the_guiders_name(applied):
+    with pytest.raises(ValueError, match="one number for the sampler's cfg; WithoutNegative has a list"):
+        guided_by(WithoutNegative, [6.0, 1.0], applied)
 
 
 def test_cfg_zero_is_refused(applied):

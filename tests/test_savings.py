@@ -1,16 +1,13 @@
 """Savings that change the picture: what they compute, and where they change nothing."""
 
 import torch
-from pictures import close, miniature, person, prompt, sample
+from comfy.ldm.modules import attention
+from pictures import LEFT, RIGHT, close, miniature, passes_counted, person, prompt, rows_of, sample
 from realisid_pack.realisid_core.apply import apply_branch
 from realisid_pack.realisid_core.control import Savings
 from realisid_pack.realisid_core.geometry import FaceBox
 from realisid_pack.realisid_core.guidance import IdentityGuidance
 from realisid_pack.realisid_core.masked_attention import token_mask
-from test_guidance import applied, passes_counted  # noqa: F401 (a fixture)
-
-LEFT = FaceBox(0.06, 0.3, 0.36, 0.36)
-RIGHT = FaceBox(0.56, 0.25, 0.38, 0.38)
 
 
 def conds():
@@ -19,12 +16,6 @@ def conds():
 
 def branch(name, persons, **savings):
     return apply_branch(name, *conds(), miniature().realisid, persons, savings=Savings(**savings))
-
-
-def runs_of(network, monkeypatch) -> list[int]:
-    rows, forward = [], network.forward
-    monkeypatch.setattr(network, "forward", lambda *a, **k: (rows.append(len(k["x"])), forward(*a, **k))[1])
-    return rows
 
 
 def test_a_position_sees_the_tokens_of_the_faces_it_is_in_and_all_where_it_is_in_none():
@@ -43,12 +34,24 @@ def test_one_pass_for_two_copies_of_a_person_is_the_pass_of_that_person():
 
 def test_one_pass_shows_two_people_in_a_single_run_of_the_network(monkeypatch):
     people = [person(1, LEFT), person(2, RIGHT)]
-    rows = runs_of(miniature().realisid.global_.control_model, monkeypatch)
+    rows = rows_of("global", monkeypatch)
     together = sample(*branch("global", people, one_pass=True), steps=1)
     assert rows == [2]  # a row with identity and one with the null identity
     swapped = sample(*branch("global", people[::-1], one_pass=True), steps=1)
     assert close(together, swapped)
     assert not close(together, sample(*branch("global", people), steps=1), 1e-3)
+
+
+def test_one_pass_keeps_people_apart_where_the_hosts_attention_ignores_masks(monkeypatch):
+    """SageAttention does."""
+    conds = branch("global", [person(1, LEFT), person(2, RIGHT)], one_pass=True)
+    expected = sample(*conds, steps=1)
+
+    def careless(q, k, v, heads, mask=None, **options):
+        return attention.attention_pytorch(q, k, v, heads, **options)
+
+    monkeypatch.setattr(attention, "optimized_attention_masked", attention.wrap_attn(careless))
+    assert close(sample(*conds, steps=1), expected)
 
 
 def test_no_hook_is_left_on_the_network():
@@ -57,15 +60,10 @@ def test_no_hook_is_left_on_the_network():
 
 
 def test_features_are_computed_at_every_third_noise_level(monkeypatch):
-    rows = runs_of(miniature().realisid.local.control_model, monkeypatch)
+    rows = rows_of("local", monkeypatch)
     reused = sample(*branch("local", [person(1, LEFT)], reuse=3), steps=7)
     assert len(rows) == 3
     assert not close(reused, sample(*branch("local", [person(1, LEFT)]), steps=7), 1e-4)
-
-
-def test_reusing_nothing_changes_nothing():
-    people = [person(1, LEFT)]
-    assert torch.equal(sample(*branch("local", people, reuse=1)), sample(*branch("local", people)))
 
 
 def test_one_run_never_meets_the_features_of_another():
@@ -75,7 +73,7 @@ def test_one_run_never_meets_the_features_of_another():
     assert torch.equal(sample(*conds, seed=1), first)
 
 
-def test_the_text_only_pass_runs_inside_its_range(applied):  # noqa: F811
+def test_the_text_only_pass_runs_inside_its_range(applied):
     guidance = IdentityGuidance(5.0, text_only_range=(0.0, 0.4))
     with passes_counted(guidance.patch(miniature().model)) as (model, rows):
         sample(*applied, model, steps=4, scheduler="sgm_uniform")
