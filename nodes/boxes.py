@@ -37,7 +37,7 @@ class LocationBoxes(io.ComfyNode):
                     [BoundingBox, io.Custom("BOUNDING_BOXES")],
                     optional=True,
                     tooltip="Boxes of a detector or of the host's box widget, in pixels of the picture. They are used "
-                    "where none are drawn, and the editor can take them over.",
+                    "where none are drawn: the editor shows them after a run, and takes them over when you change one.",
                 ),
             ],
             outputs=[
@@ -66,7 +66,12 @@ class LocationBoxes(io.ComfyNode):
         from ..realisid_core.layout import draw_layout, union_mask
 
         face_boxes = parse_boxes(boxes, width, height)
-        seeds = from_bounding_boxes(bboxes, width, height) if bboxes is not None else None
+        seeds = None
+        try:
+            seeds = from_bounding_boxes(bboxes, width, height) if bboxes is not None else None
+        except ValueError as error:
+            if not face_boxes.boxes:  # drawn ones do not need the connected ones
+                raise ValueError(f"bboxes, in pixels of the {width}×{height} picture: {error}") from error
         if not face_boxes.boxes and seeds is not None:
             face_boxes = seeds
         preview = draw_layout(face_boxes, background)

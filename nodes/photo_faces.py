@@ -12,21 +12,20 @@ def boxes_of(filename: str, subfolder: str, kind: str, width: int, height: int) 
 
     Raises ValueError: no such folder or file, no picture, or no face.
     """
-    import numpy as np
-    import torch
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    from ..realisid_core.geometry import to_editor
+    from ..realisid_core.geometry import MAX_BOXES, to_editor
     from ..realisid_core.layout import boxes_from_faces
     from ..realisid_core.perception import detect_faces
+    from ..realisid_core.perception.faces import to_image
 
     path = _file(filename, subfolder, kind)
     try:
         picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{filename} cannot be read as a picture.") from error
-    pixels = torch.from_numpy(np.asarray(picture).copy())[None].float() / 255
-    return to_editor(boxes_from_faces(detect_faces(pixels, order="left to right", maximum=8), width, height))
+    found = detect_faces(to_image(picture), order="left to right", maximum=MAX_BOXES)
+    return to_editor(boxes_from_faces(found, width, height))
 
 
 def _file(filename: str, subfolder: str, kind: str) -> Path:

@@ -27,12 +27,11 @@ class ExamplePortrait(io.ComfyNode):
 
     @classmethod
     def execute(cls, portrait: str) -> io.NodeOutput:
-        import numpy as np
-        import torch
         from PIL import Image
 
-        photo = Image.open(FOLDER / f"{portrait}.jpg").convert("RGB")
-        return io.NodeOutput(torch.from_numpy(np.asarray(photo).copy())[None].float() / 255)
+        from ..realisid_core.perception.faces import to_image
+
+        return io.NodeOutput(to_image(Image.open(FOLDER / f"{portrait}.jpg").convert("RGB")))
 
 
 NODES = [ExamplePortrait]

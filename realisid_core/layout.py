@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .geometry import FaceBoxes, checked, from_bounding_boxes, relative_size, scaled_about_centre
 from .perception import Faces
+from .perception.faces import to_image, to_uint8
 from .resampling import location_mask
 
 PREVIEW_EDGE = 768
@@ -61,7 +62,7 @@ def draw_layout(boxes: FaceBoxes, background: Tensor | None = None) -> Tensor:
     size = round(boxes.width * scale), round(boxes.height * scale)
     picture = Image.new("RGB", size, BACKGROUND)
     if background is not None:
-        photo = Image.fromarray((background[0, ..., :3].clamp(0, 1) * 255).byte().cpu().numpy())
+        photo = Image.fromarray(to_uint8(background[0, ..., :3].cpu()))
         photo = ImageOps.contain(photo, size, Image.Resampling.LANCZOS)
         picture.paste(photo, ((size[0] - photo.width) // 2, (size[1] - photo.height) // 2))
     draw = ImageDraw.Draw(picture, "RGBA")
@@ -71,10 +72,13 @@ def draw_layout(boxes: FaceBoxes, background: Tensor | None = None) -> Tensor:
         corners = box.scaled(*size)
         draw.rectangle(corners, fill=(*colour, 48), outline=colour, width=3)
         fraction = relative_size(box, boxes.width, boxes.height)
-        label = f"{number}  {box.name}".rstrip() + f"  1/{1 / fraction:.1f}" + (" small" * (fraction < SMALL_FACE))
+        label = (
+            f"{number}  {' '.join(box.name.split())}".rstrip()
+            + f"  1/{1 / fraction:.1f}"
+            + (" small" * (fraction < SMALL_FACE))
+        )
         x, y = max(corners[0], 0), min(max(corners[1], 0), size[1] - 26)
         x = min(x, size[0] - draw.textlength(label, font) - 12)
         draw.rectangle((x, y, x + draw.textlength(label, font) + 12, y + 26), fill=(*colour, 235))
         draw.text((x + 6, y + 3), label, fill=(0, 0, 0), font=font)
-    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).float() / 255
-    return rearrange(pixels, "(h w c) -> 1 h w c", h=size[1], w=size[0])
+    return to_image(picture)

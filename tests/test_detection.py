@@ -1,6 +1,7 @@
 """Faces are found where they are, and what cannot be done is said so."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import photos
@@ -32,8 +33,10 @@ def test_the_box_is_square_by_its_longer_edge_round_the_same_centre():
 def test_normalised_boxes_are_fractions_of_width_and_height():
     faces = detect_faces(photos.photo("grace_hopper"))
     (face,) = faces.faces[0]
-    assert face.normalised(512, 600).scaled(512, 600) == pytest.approx(face.box)
     described = faces.describe()
+    x, y, width, height = described["faces"][0][0]["normalised"]
+    corners = [x * 512, y * 600, (x + width) * 512, (y + height) * 600]
+    assert corners == pytest.approx(face.box)
     assert (described["width"], described["height"]) == (512, 600)
     assert described["faces"][0][0]["box"] == list(face.box)
 
@@ -50,6 +53,16 @@ def test_two_people_are_both_found_and_ordered(order, first):
 def test_the_most_confident_comes_first():
     scores = [face.score for face in detect_faces(photos.side_by_side(), order="most confident first").faces[0]]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_pictures_of_several_sizes_are_looked_at_side_by_side():
+    """As when the editor asks for faces while a graph runs."""
+    images = [photos.photo(), photos.side_by_side()] * 4
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(detect_faces, images))
+    for image, found in zip(images, together, strict=True):
+        alone = detect_faces(image)
+        assert [face.found for face in found.faces[0]] == [face.found for face in alone.faces[0]]
 
 
 @pytest.mark.parametrize("degrees", [-30, 30])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from photos import photo
 from pictures import miniature
+from realisid_pack.nodes.boxes import LocationBoxes
 from realisid_pack.realisid_core.geometry import FaceBox, FaceBoxes
 from realisid_pack.realisid_core.identity import IDEmbedding, embed_person
 from realisid_pack.realisid_core.layout import boxes_from_faces, draw_layout, union_mask
@@ -120,6 +121,22 @@ def test_the_mask_of_all_boxes_is_one_inside_any_of_them():
 
 def test_the_drawing_has_the_pictures_aspect_ratio():
     assert draw_layout(replace(FRAME, boxes=(), width=1024, height=512)).shape == (1, 384, 768, 3)
+
+
+def test_a_name_of_several_lines_is_drawn_in_one():
+    named = [replace(FRAME, boxes=(FaceBox(0.1, 0.1, 0.3, 0.3, name),)) for name in ("Ada\nB", "Ada B")]
+    assert torch.equal(*map(draw_layout, named))
+
+
+@pytest.mark.parametrize(
+    "connected", [[{"x": 2000, "y": 0, "width": 9, "height": 9}], [{"x": 0}]], ids=["far", "broken"]
+)
+def test_connected_boxes_that_cannot_be_used_do_not_matter_where_some_are_drawn(connected):
+    drawn = '[{"x": 0.3, "y": 0.2, "size": 0.25}]'
+    face_boxes = LocationBoxes.execute(512, 512, drawn, bboxes=connected)[0]
+    assert len(face_boxes.boxes) == 1
+    with pytest.raises(ValueError, match="bboxes, in pixels of the 512×512 picture: "):
+        LocationBoxes.execute(512, 512, "[]", bboxes=connected)
 
 
 def test_a_background_is_fitted_and_centred_as_boxes_from_its_faces_are():

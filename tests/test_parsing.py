@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import socket
+import sys
 import threading
 from dataclasses import replace
 
@@ -86,6 +87,12 @@ def test_the_landmarks_outline_serves_without_weights(faces, folder):
         ring = marks["landmarks_xy"][list(FACE_OVAL)]
         assert area(ring) <= face.mask.sum() <= area(ring) + length(ring)  # at most the edge's pixels more
     assert "no hair: that needs parsing_bisenet.pth" in parse_faces(faces, "auto", "face and hair").parsed
+
+
+def test_weights_without_facexlib_do_not_stop_what_chooses_by_itself(faces, folder, monkeypatch):
+    (folder / models.BISENET.name).write_bytes(b"another pack's")
+    monkeypatch.setitem(sys.modules, "facexlib", None)
+    assert parse_faces(faces, "auto", "face").parsed == "landmark outline: face"
 
 
 def area(ring: np.ndarray) -> float:

@@ -24,6 +24,7 @@ export class BoxesEditor {
     this.state = new BoxesState(frame)
     this.view = new BoxesView()
     this.gesture = null
+    this.proposed = null
     this.#bindPointer()
     this.#bindKeys()
     this.#bindButtons()
@@ -34,15 +35,26 @@ export class BoxesEditor {
     return this.view.root
   }
 
+  /** Empty while the stage shows a proposal as it is. */
   get text() {
-    return this.state.text
+    return this.state.text === this.proposed ? "" : this.state.text
   }
 
   set text(text) {
-    if (text === this.state.text) return
+    if (text === this.text) return
+    this.proposed = null
     this.gesture = null
     this.state.load(text)
     this.view.render(this.state)
+  }
+
+  /** Show boxes that come from elsewhere; they stay out of the text until one of them is changed. */
+  propose(text) {
+    this.gesture = null
+    this.proposed = text
+    this.state.load(text)
+    this.view.render(this.state)
+    if (this.state.boxes.length) this.view.say("The connected boxes; they are yours once you change one.")
   }
 
   setFrame(frame) {
@@ -53,11 +65,11 @@ export class BoxesEditor {
 
   /** Run `operation`, redraw, and tell the host if the text changed; `refusal` is what to say if it did nothing. */
   #do(operation, refusal = "") {
-    const before = this.state.text
+    const before = this.text
     const done = operation(this.state)
     this.view.render(this.state)
     if (!done && refusal) this.view.say(refusal)
-    if (this.state.text !== before) this.host.changed(this.state.text)
+    if (this.text !== before) this.host.changed(this.text)
     return done
   }
 
@@ -89,6 +101,7 @@ export class BoxesEditor {
   #press(event) {
     if (event.button !== 0 || this.gesture) return
     event.stopPropagation()
+    this.#finishTyping()
     this.view.matchZoom()
     this.view.holder.setPointerCapture(event.pointerId)
     const { point, scale } = this.#locate(event)
@@ -96,6 +109,12 @@ export class BoxesEditor {
     const wasSelected = hit?.index === this.state.selected
     this.gesture = { id: event.pointerId, start: point, screen: [event.clientX, event.clientY], hit, wasSelected, scale }
     if (hit && !wasSelected) this.#select(hit.index)
+  }
+
+  /** What is typed belongs to the box that is selected now, not to the one about to be. */
+  #finishTyping() {
+    const { activeElement } = document
+    if (this.view.fields.contains(activeElement)) activeElement.blur()
   }
 
   #move(event) {
@@ -235,7 +254,9 @@ export class BoxesEditor {
   #leave() {
     this.#cancel()
     this.#select(-1)
-    this.view.add.focus()
+    const { add, layout } = this.view
+    const next = add.disabled ? layout : add
+    next.focus()
   }
 
   // ---- buttons and fields --------------------------------------------------------------------------------------
@@ -302,7 +323,10 @@ export class BoxesEditor {
       const found = new BoxesState(this.state.frame)
       found.load(await this.host.facesOfPhoto())
       if (found.error) throw new Error(found.error)
-      this.#do((state) => state.replace(found.boxes))
+      this.#do((state) => {
+        this.proposed = null
+        return state.replace(found.boxes)
+      })
       this.view.say(found.boxes.length === 1 ? "One face found" : `${found.boxes.length} faces found`)
     } catch (error) {
       this.view.say(error.message)

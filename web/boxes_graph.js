@@ -33,12 +33,15 @@ export function originOf(node, name) {
 
 export const isConnected = (node, name) => node.inputs?.find((slot) => slot.name === name)?.link != null
 
-/** The file that the connected image node holds or last made: `{filename, subfolder, type}`; null where there is none. */
-export function photoOf(node) {
+/**
+ * The photo behind the boxes: the file that the connected image node holds, else the one that the last run `sent`, else
+ * what that node last made. `{filename, subfolder, type}`; null where there is none.
+ */
+export function photoOf(node, sent) {
   const origin = originOf(node, "background")
-  if (!origin) return null
-  const chosen = origin.widgets?.find((widget) => widget.name === "image")?.value
-  return typeof chosen === "string" && chosen ? annotatedFile(chosen) : (outputOf(origin) ?? null)
+  const chosen = origin?.widgets?.find((widget) => widget.name === "image")?.value
+  if (typeof chosen === "string" && chosen) return annotatedFile(chosen)
+  return sent ?? (origin && outputOf(origin)) ?? null
 }
 
 /** `some/folder/name.png [output]`, as image nodes write the file they load. */

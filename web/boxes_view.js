@@ -122,7 +122,7 @@ export class BoxesView {
     this.undo.disabled = !state.past.length
     this.redo.disabled = !state.future.length
     this.clear.disabled = !boxes.length && !state.error
-    this.add.disabled = this.duplicate.disabled = boxes.length >= MAX_BOXES
+    this.add.disabled = this.duplicate.disabled = state.boxes.length >= MAX_BOXES
     this.root.classList.toggle("rb-broken", Boolean(state.error))
     if (state.error) this.say(`${state.error} The stage is empty; drawing replaces the text.`)
   }

@@ -44,6 +44,7 @@ class Binding {
     const { node } = this
     chain(node, "onConnectionsChange", () => {
       this.executed = {}
+      if (this.editor.proposed && !isConnected(node, "bboxes")) this.editor.propose("")
       queueMicrotask(() => this.refresh())
     })
     chain(node, "onExecuted", (output) => this.ran(output))
@@ -83,7 +84,7 @@ class Binding {
 
   refresh() {
     this.editor.setFrame(frameOf(this.node))
-    this.file = this.executed.background ?? photoOf(this.node)
+    this.file = photoOf(this.node, this.executed.background)
     const hidden = Boolean(this.node.properties?.[HIDDEN])
     const shown = hidden ? null : (this.file ?? lastPicture)
     const toggle = this.editor.view.backdropToggle
@@ -96,10 +97,9 @@ class Binding {
   /** The last generated picture is shown only where it has the frame's shape: any other one would mislead. */
   checkShape() {
     const { backdrop } = this.editor.view
-    if (this.file || !backdrop.naturalWidth) return
     const { width, height } = this.editor.state.frame
     const shape = (backdrop.naturalWidth / backdrop.naturalHeight) * (height / width)
-    backdrop.style.visibility = Math.abs(shape - 1) < SAME_SHAPE ? "" : "hidden"
+    backdrop.style.visibility = this.file || Math.abs(shape - 1) < SAME_SHAPE ? "" : "hidden"
   }
 
   toggleBackdrop() {
@@ -110,25 +110,16 @@ class Binding {
 
   ran(output) {
     this.executed = { background: output?.realisid_background?.[0], boxes: output?.realisid_seed_boxes?.[0] }
-    if (this.executed.boxes && !this.editor.state.boxes.length && !this.editor.state.error) this.seed()
+    const { state, text } = this.editor
+    const drawn = text && (state.boxes.length || state.error)
+    if (this.executed.boxes && !drawn) this.editor.propose(this.executed.boxes)
     this.refresh()
-  }
-
-  /** A connected detector or box widget fills an empty stage, as one step that can be undone. */
-  seed() {
-    const { state, view } = this.editor
-    const seeds = new state.constructor(state.frame)
-    seeds.load(this.executed.boxes)
-    if (!seeds.boxes.length) return
-    state.replace(seeds.boxes)
-    view.render(state)
-    this.changed(state.text)
   }
 
   async facesOfPhoto() {
     if (this.executed.boxes) return this.executed.boxes
     if (isConnected(this.node, "bboxes")) throw new Error("Run the graph once: the connected boxes are known after that.")
-    const file = this.executed.background ?? photoOf(this.node)
+    const file = photoOf(this.node, this.executed.background)
     if (file) return facesIn(file, this.editor.state.frame)
     if (isConnected(this.node, "background")) {
       throw new Error("Run the graph once: the connected background is known after that.")

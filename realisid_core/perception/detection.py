@@ -1,5 +1,6 @@
 """Face detection: YuNet (shipped), RetinaFace (facexlib), MTCNN (the paper's, by facenet-pytorch)."""
 
+import threading
 import warnings
 from functools import lru_cache, partial
 
@@ -22,6 +23,7 @@ ORDERS = {
 EDGES = (640, 1280, 320)  # long edge at which YuNet looks: the first that shows a face counts
 LEAST_EDGE, MOST_EDGE = 640, 1280  # of what the other two are shown
 MTCNN_LEAST = 20  # pixels; the smallest face that it looks for
+_yunet_in_use = threading.Lock()  # the server's route and a running graph share one network
 YUNET_LEAST = 64  # pixels; in thinner strips OpenCV 4 reads memory that it never wrote, and sees faces there
 OVERLAP = 0.3
 
@@ -114,10 +116,11 @@ def _yunet_at(pixels: np.ndarray, edge: int, threshold: float) -> list[Detection
     resized, scale = _resized(pixels, edge)
     lacking = max(0, YUNET_LEAST - min(resized.shape[:2]))
     resized = cv2.copyMakeBorder(resized, 0, lacking, 0, lacking, cv2.BORDER_CONSTANT)
-    detector = _yunet_model()
-    detector.setInputSize(resized.shape[1::-1])
-    detector.setScoreThreshold(threshold)
-    rows = detector.detect(np.ascontiguousarray(resized[..., ::-1]))[1]
+    with _yunet_in_use:
+        detector = _yunet_model()
+        detector.setInputSize(resized.shape[1::-1])
+        detector.setScoreThreshold(threshold)
+        rows = detector.detect(np.ascontiguousarray(resized[..., ::-1]))[1]
     if rows is None:
         return []
     corners = np.concatenate([rows[:, 0:2], rows[:, 0:2] + rows[:, 2:4]], 1)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..geometry import FaceBox, from_pixels, read_bounding_boxes, square
+from ..geometry import from_pixels, read_bounding_boxes, square
 
 Box = tuple[float, float, float, float]
 LARGEST = 8  # a box may be so many pictures wide; past that it is a mistake, and costs memory
@@ -32,10 +32,6 @@ class Face:
     score: float = 1.0
     points: np.ndarray | None = None
     mask: Tensor | None = None
-
-    def normalised(self, width: int, height: int, name: str = "") -> FaceBox:
-        """The square box in fractions of an image of `width` × `height`."""
-        return from_pixels(*self.box, width, height, name)
 
 
 @dataclass
@@ -74,23 +70,23 @@ class Faces:
         return {"width": width, "height": height, "faces": pictures}
 
 
-def checked_image(image: Tensor, name: str = "image") -> Tensor:
+def checked_image(image: Tensor) -> Tensor:
     """`image` as float [B, H, W, 3] in 0..1; one image, grey and RGBA are taken too (alpha is dropped).
 
     Raises:
         ValueError: no such shape, a side of zero, or values that are NaN or infinite; says which and where.
     """
     if not isinstance(image, Tensor):
-        raise ValueError(f"The {name} is {type(image).__name__}; expected an IMAGE tensor [B, H, W, channels].")
+        raise ValueError(f"The image is {type(image).__name__}; expected an IMAGE tensor [B, H, W, channels].")
     if image.ndim == 3:
         image = image[None]
     if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
         raise ValueError(
-            f"The {name} has shape {list(image.shape)}; expected [B, H, W, channels] with 1, 3 or 4 channels."
+            f"The image has shape {list(image.shape)}; expected [B, H, W, channels] with 1, 3 or 4 channels."
         )
     if 0 in image.shape:
         raise ValueError(
-            f"The {name} has shape {list(image.shape)}: no pixel at all. Check the crop or resize before this node."
+            f"The image has shape {list(image.shape)}: no pixel at all. Check the crop or resize before this node."
         )
     image = image.detach().float().cpu()
     image = image.expand(-1, -1, -1, 3) if image.shape[-1] == 1 else image[..., :3]
@@ -98,10 +94,15 @@ def checked_image(image: Tensor, name: str = "image") -> Tensor:
         bad = (~torch.isfinite(image)).flatten(1).sum(1)
         index = int(bad.argmax())
         raise ValueError(
-            f"The {name} has {int(bad[index])} values that are NaN or infinite (picture {index + 1} of {len(image)}). "
+            f"The image has {int(bad[index])} values that are NaN or infinite (picture {index + 1} of {len(image)}). "
             "Check what made it: half-precision VAEs do this; try a full-precision VAE."
         )
     return image
+
+
+def to_image(picture: np.ndarray | Image.Image) -> Tensor:
+    """uint8 RGB [H, W, 3], or a picture of PIL's → IMAGE [1, H, W, 3] in 0..1."""
+    return torch.tensor(np.asarray(picture))[None].float() / 255
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
@@ -168,7 +169,7 @@ def _face(box: dict, margin: float) -> Face:
 
 
 def _describe(face: Face, width: int, height: int) -> dict:
-    normalised = face.normalised(width, height)
+    normalised = from_pixels(*face.box, width, height)
     return {
         "box": list(face.box),
         "normalised": [normalised.x, normalised.y, normalised.width, normalised.height],

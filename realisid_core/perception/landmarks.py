@@ -109,6 +109,7 @@ def connection_sets() -> dict[str, frozenset[tuple[int, int]]]:
 
 def _landmark(pixels: np.ndarray, face: Face) -> dict | None:
     """One face: crops of it are tried, wider, tighter and turned, until MediaPipe finds landmarks at its middle."""
+    _vision()  # explains where MediaPipe is missing
     import mediapipe
 
     for scale, angle in _attempts(face):
@@ -199,9 +200,9 @@ def _vision():
 
 @lru_cache
 def _landmarker():
+    vision = _vision()
     from mediapipe.tasks.python import BaseOptions
 
-    vision = _vision()
     landmarker = vision.FaceLandmarker.create_from_options(
         vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=read_shipped(FACE_LANDMARKER)),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import lru_cache
+from importlib.util import find_spec
 
 import comfy.model_management
 import numpy as np
@@ -35,7 +36,7 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
 
     Args:
         method: `bisenet` (its weights are fetched when they are not there), `landmarks` (the face's outline: face only,
-            no hair), or `auto`: BiSeNet where its weights are, else the landmarks.
+            no hair), or `auto`: BiSeNet where its weights and facexlib are, else the landmarks.
         keep: one of `KEEP`.
 
     Returns:
@@ -48,7 +49,7 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
         raise ValueError(f"method {method!r}, keep {keep!r}; expected one of {METHODS} and one of {tuple(KEEP)}.")
     if keep == "everything":
         masks, parsed = _everything(faces), "nothing zeroed"
-    elif method == "bisenet" or (method == "auto" and placed(BISENET)):
+    elif method == "bisenet" or (method == "auto" and bisenet_is_there()):
         masks, parsed = _by_bisenet(faces, keep), f"BiSeNet: {keep}"
     else:
         masks, parsed = _by_landmarks(faces), "landmark outline: face"
@@ -56,6 +57,11 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
             parsed += f" (no {keep.removeprefix('face and ')}: that needs {BISENET.name})"
     parsed_faces = [[replace(face, mask=next(masks)) for face in found] for found in faces.faces]
     return Faces(faces.image, parsed_faces, parsed)
+
+
+def bisenet_is_there() -> bool:
+    """Whether "auto" is BiSeNet: its weights are placed and facexlib is installed."""
+    return placed(BISENET) is not None and find_spec("facexlib") is not None
 
 
 def masked_crops(faces: Faces, size: int) -> Tensor:

@@ -193,6 +193,11 @@ class TestButtonsAndFields:
         stage.locate("[data-action=undo]").click()
         assert len(stage.boxes()) == 8
 
+    def test_the_eighth_box_can_be_drawn(self, stage):
+        stage.set([(10 + 120 * i, 10, 100) for i in range(7)])
+        stage.drag((200, 400), (400, 600), key="Alt")
+        close(stage.pixels()[7:], [(200, 400, 200)])
+
     def test_a_ninth_box_is_refused_with_a_reason(self, stage):
         before = stage.set([(10 + 120 * i, 10, 100) for i in range(8)])
         stage.drag((200, 400), (400, 600))
@@ -220,6 +225,13 @@ class TestButtonsAndFields:
         ratio.fill("6.2")
         ratio.press("Enter")
         assert stage.boxes()[0]["size"] == pytest.approx(1 / 6.2, abs=1e-4)
+
+    def test_a_number_that_is_being_typed_belongs_to_the_box_selected_before(self, stage):
+        stage.set([(100, 100, 200), (600, 400, 200)])
+        stage.click(200, 200)
+        stage.locate(".rb-number input").nth(0).fill("40")
+        stage.click(700, 500)
+        close(stage.pixels(), [(40, 100, 200), (600, 400, 200)], tolerance=0.1)
 
     @pytest.mark.parametrize("count", [1, 5, 8])
     def test_layouts(self, stage, count):
@@ -367,9 +379,37 @@ class TestSurroundings:
             [photo.name, list(photo.read_bytes())],
         )
 
-    def test_boxes_of_a_run_fill_an_empty_stage(self, stage):
-        seeds = json.dumps({"version": 1, "boxes": [{"x": 0.2, "y": 0.1, "size": 0.3, "name": "left"}]})
+    def ran(self, stage, *names):
+        """A run has just sent the connected boxes, one of each name."""
+        boxes = [{"x": 0.2 + 0.3 * n, "y": 0.1, "size": 0.2, "name": name} for n, name in enumerate(names)]
+        seeds = json.dumps({"version": 1, "boxes": boxes})
         stage.page.evaluate("text => node.onExecuted({realisid_seed_boxes: [text]})", seeds)
-        assert [box["name"] for box in stage.boxes()] == ["left"]
+
+    def test_an_empty_stage_shows_the_boxes_of_every_run(self, stage):
+        """They stay out of the text, so the next run takes what is connected then."""
+        for names in (["left", "right"], ["somebody"]):
+            self.ran(stage, *names)
+            assert stage.locate(".rb-label").all_inner_texts() == names
+            assert stage.text() == ""
+
+    def test_boxes_of_a_run_are_taken_over_once_one_is_changed(self, stage):
+        self.ran(stage, "left", "right")
+        stage.drag((300, 180), (300, 280))
+        assert [box["name"] for box in stage.boxes()] == ["left", "right"]
+        self.ran(stage, "somebody")
+        assert [box["name"] for box in stage.boxes()] == ["left", "right"]
         stage.locate("[data-action=undo]").click()
-        assert stage.boxes() == []
+        assert not stage.text()
+
+    def test_from_photo_takes_the_boxes_of_a_run_over(self, stage):
+        self.ran(stage, "left")
+        stage.locate("[data-action=photo]").click()
+        stage.page.wait_for_function("document.querySelector('#tested .rb-status').textContent.includes('One face')")
+        assert [box["name"] for box in stage.boxes()] == ["left"]
+
+    def test_a_newly_chosen_photo_comes_before_that_of_the_last_run(self, stage, portraits):
+        self.connect(stage, portraits["astronaut"])
+        old = {"filename": "old.png", "subfolder": "", "type": "temp"}
+        stage.page.evaluate("file => node.onExecuted({realisid_background: [file]})", old)
+        source = stage.locate(".rb-backdrop").get_attribute("src")
+        assert portraits["astronaut"].name in source and "old.png" not in source
