@@ -42,10 +42,20 @@ def _schema(branch: str, display_name: str, description: str, *savings: io.Input
                 tooltip="Weight of this branch for everyone. 0 turns it off at no cost.",
             ),
             io.Float.Input(
-                "start", default=0.0, min=0.0, max=1.0, step=0.001, tooltip="Fraction of the steps where it begins."
+                "start",
+                default=0.0,
+                min=0.0,
+                max=1.0,
+                step=0.001,
+                tooltip="Fraction of the noise schedule where it begins; with denoise below 1, sampling starts later.",
             ),
             io.Float.Input(
-                "end", default=1.0, min=0.0, max=1.0, step=0.001, tooltip="Fraction of the steps where it ends."
+                "end",
+                default=1.0,
+                min=0.0,
+                max=1.0,
+                step=0.001,
+                tooltip="Fraction of the noise schedule where it ends.",
             ),
             io.ControlNet.Input(
                 "control_net",

@@ -37,8 +37,8 @@ class IdentityGuidanceNode(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Until this fraction of the steps the identity is withheld, so that the text decides the "
-                    "layout first.",
+                    tooltip="Until this fraction of the noise schedule the identity is withheld, so that the text "
+                    "decides the layout first.",
                 ),
                 io.Float.Input(
                     "text_only_start",
@@ -47,8 +47,8 @@ class IdentityGuidanceNode(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="Fraction of the steps from which identity is guided apart from the text. Before it both "
-                    "share the sampler's cfg: two passes a step instead of three, less exact.",
+                    tooltip="Fraction of the noise schedule from which identity is guided apart from the text. Before "
+                    "it both share the sampler's cfg: two passes a step instead of three, less exact.",
                 ),
                 io.Float.Input(
                     "text_only_end",
@@ -57,8 +57,8 @@ class IdentityGuidanceNode(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="Fraction of the steps until which identity is guided apart from the text. After it both "
-                    "share the sampler's cfg: two passes a step instead of three, less exact.",
+                    tooltip="Fraction of the noise schedule until which identity is guided apart from the text. After "
+                    "it both share the sampler's cfg: two passes a step instead of three, less exact.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with identity guidance.")],

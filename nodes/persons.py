@@ -2,9 +2,8 @@
 
 from comfy_api.latest import io
 
+from ..realisid_core.geometry import MAX_BOXES
 from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons
-
-MOST = 8
 
 
 class Person(io.ComfyNode):
@@ -22,7 +21,7 @@ class Person(io.ComfyNode):
                     "index",
                     default=0,
                     min=0,
-                    max=MOST - 1,
+                    max=MAX_BOXES - 1,
                     tooltip="Which box this person's face goes into, counted from 0 in the order of the boxes.",
                 ),
                 io.Float.Input(
@@ -72,7 +71,7 @@ class CombinePersons(io.ComfyNode):
             description="Several people in one picture.",
             inputs=[
                 Persons.Input(f"person_{number}", optional=number > 1, tooltip=f"Person {number}.")
-                for number in range(1, MOST + 1)
+                for number in range(1, MAX_BOXES + 1)
             ],
             outputs=[Persons.Output(display_name="persons", tooltip="All of them.")],
         )
