@@ -77,6 +77,7 @@ class RealisIDModel:
         return null_identity(projector_of(self), self.config.clip_tokens)
 
     def describe(self) -> str:
+        """Its name, its base, and how many million parameters each part has."""
         parts = [
             f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M"
             for name, part in (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 LATENT_CELL = 8  # pixels
 MAX_BOXES = 8
+EXAMPLE = '[{"x": 0.3, "y": 0.2, "size": 0.25}]'
 SQUARE_TOLERANCE = 0.02
 FORMAT_VERSION = 1
 
@@ -121,24 +122,20 @@ def parse_boxes(text: str, width: int, height: int) -> FaceBoxes:
     try:
         value = json.loads(text) if text.strip() else []
     except json.JSONDecodeError as error:
-        raise ValueError(f"The boxes are not JSON: {error}. Expected a list such as {example()}.") from error
+        raise ValueError(f"The boxes are not JSON: {error}. Expected a list such as {EXAMPLE}.") from error
     if isinstance(value, dict):
         version = value.get("version", FORMAT_VERSION)
         if version != FORMAT_VERSION:
             raise ValueError(f"The boxes have format version {version!r}; this pack reads version {FORMAT_VERSION}.")
         value = value.get("boxes")
     if not isinstance(value, list):
-        raise ValueError(f"The boxes are {type(value).__name__}; expected a list such as {example()}.")
+        raise ValueError(f"The boxes are {type(value).__name__}; expected a list such as {EXAMPLE}.")
     return checked((_box(number, entry, width, height) for number, entry in enumerate(value, 1)), width, height)
-
-
-def example() -> str:
-    return '[{"x": 0.3, "y": 0.2, "size": 0.25}]'
 
 
 def _box(number: int, entry: object, width: int, height: int) -> FaceBox:
     if not isinstance(entry, dict):
-        raise ValueError(f"Face box {number} is {entry!r}; expected an object such as {example()[1:-1]}.")
+        raise ValueError(f"Face box {number} is {entry!r}; expected an object such as {EXAMPLE[1:-1]}.")
     name = entry.get("name", "")
     if not isinstance(name, str):
         raise ValueError(f'Face box {number} has the name {name!r}; "name" must be text.')

@@ -20,7 +20,7 @@ recognises = pytest.mark.skipif(not RECOGNISER.is_file(), reason="SKIPPED: the r
 
 
 def asked(name, count=COUNT):
-    return list(tasks.tasks(tasks.PROTOCOLS[name], count))
+    return [tasks.task(tasks.PROTOCOLS[name], number, 0) for number in range(count)]
 
 
 def drawn(task, size=IMAGE_SIZE):
@@ -62,9 +62,8 @@ def test_every_second_picture_of_two_has_overlapping_boxes():
 
 
 def test_true_pictures_have_the_colours_that_were_asked_for():
-    protocol = tasks.PROTOCOLS["one person, 1/5"]
     shirts, backgrounds = [], []
-    for task in tasks.tasks(protocol, 40):
+    for task in asked("one person, 1/5", 40):
         shirts.append(colours.shirt_colour(drawn(task), task.scene, 0))
         backgrounds.append(colours.background_colour(drawn(task), task.scene))
     assert np.nanmean(shirts) >= 0.95

@@ -2,7 +2,7 @@
 
     evaluation="python -m realisid_core.evaluation"
     $evaluation draw --name true                          # the face world's own pictures: the best that is possible
-    $evaluation draw --name autoencoder                   # the same, coded and decoded: the best that its latents allow
+    $evaluation draw --name autoencoder                   # the same after the autoencoder: the best that latents allow
     $evaluation draw --name miniature                     # the shipped checkpoint
     $evaluation draw --name no-crop --checkpoint runs/no-crop/realisid.safetensors
     $evaluation measure && $evaluation report
@@ -22,20 +22,24 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("runs/evaluation"), help="folder of it all (%(default)s)")
     parser.add_argument("--images", type=int, default=200, help="of each protocol (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="0: the held-out people; others, to choose settings with")
+    parser.add_argument("--seed", type=int, default=0, help="0: held-out people; others: people for choosing settings")
     parser.add_argument(
-        "--protocol", action="append", help="those whose name begins so; several times, or never for all"
+        "--protocol", action="append", help="only protocols whose name starts with this; repeatable (default: all)"
     )
     parser.add_argument("--processes", type=int, default=2)
     commands = parser.add_subparsers(dest="command", required=True)
     draw = commands.add_parser("draw", help="make the pictures of one checkpoint")
-    draw.add_argument("--name", required=True, help="of the checkpoint in the tables; true, autoencoder: none")
-    draw.add_argument("--checkpoint", type=Path, help="a RealisID checkpoint; without: the shipped one")
-    draw.add_argument("--weights", type=Path, help="folder of the miniature's weights; without: the shipped ones")
+    draw.add_argument("--name", required=True, help='in the tables; "true" and "autoencoder" need no checkpoint')
+    draw.add_argument("--checkpoint", type=Path, help="a RealisID checkpoint (default: the shipped one)")
+    draw.add_argument("--weights", type=Path, help="folder of the miniature's weights (default: the shipped ones)")
     draw.add_argument("--steps", type=int, default=16)
     draw.add_argument("--guidance", type=float, default=3.0, help="the sampler's cfg, λ_t (%(default)s)")
-    draw.add_argument("--identity-guidance", type=float, help="λ_i; without: λ_t")
-    draw.add_argument("--null", action="store_true", help="the null identity where there is none, not: no branches")
+    draw.add_argument("--identity-guidance", type=float, help="λ_i (default: λ_t)")
+    draw.add_argument(
+        "--null",
+        action="store_true",
+        help="without an identity, the null identity (default: no branches)",
+    )
     draw.add_argument("--text-only-end", type=float, default=1.0)
     draw.add_argument("--reuse", type=int, default=1)
     draw.add_argument("--one-pass", action="store_true")

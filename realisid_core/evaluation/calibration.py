@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from ..geometry import square
 from ..miniature.world import Pose, Scene, render, sample_scene
+from ..perception.faces import to_image
 
 BLENDSHAPES = {
     "jaw": ("jawOpen",),
@@ -61,7 +61,7 @@ def calibrate(scenes: Sequence[Scene], size: int = 512) -> Calibration:
     result = Calibration()
     for scene in scenes:
         drawn = render(scene, size)
-        image = torch.from_numpy(drawn.image)[None].float() / 255
+        image = to_image(drawn.image)
         squares = [square(*face.found) for face in detect_faces(image, required=False).faces[0]]
         for person, box, points in zip(scene.people, drawn.boxes, drawn.landmarks, strict=True):
             result.faces += 1

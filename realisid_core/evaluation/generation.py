@@ -18,7 +18,7 @@ from ..miniature.loading import load_miniature
 from ..miniature.networks import IMAGE_SIZE
 from ..miniature.world import Scene, caption, render
 from ..perception import Faces, detect_faces, face_landmarks, faces_from_boxes
-from ..perception.faces import to_uint8
+from ..perception.faces import to_image, to_uint8
 from ..persons import Person
 from ..rows import IdentityMode
 from .tasks import Task
@@ -70,7 +70,7 @@ class Painter:
     @torch.inference_mode()
     def reconstruct(self, task: Task) -> np.ndarray:
         """The true picture as the autoencoder alone leaves it: no checkpoint can draw a better one."""
-        true = torch.from_numpy(render(task.scene, IMAGE_SIZE).image)[None].float() / 255
+        true = to_image(render(task.scene, IMAGE_SIZE).image)
         vae = self.miniature.vae
         return to_uint8(vae.decode(vae.encode(true))[0].cpu())
 
@@ -91,7 +91,7 @@ class Painter:
 def _photo(scene: Scene) -> Faces:
     """The face that a detector finds in a portrait, with its mask."""
     drawn = render(scene, PHOTO_SIZE)
-    image = torch.from_numpy(drawn.image)[None].float() / 255
+    image = to_image(drawn.image)
     found = detect_faces(image, maximum=1, margin=PHOTO_MARGIN).faces[0][0]
     mask = torch.from_numpy(drawn.masks[0]).float()
     return Faces(image, [[replace(found, mask=mask)]], PARSED)
@@ -107,7 +107,7 @@ def landmarks_in(pixels: np.ndarray, box: tuple[float, float, float]) -> dict | 
     """The face that MediaPipe finds about a box (x, y, side in fractions) of a picture uint8, or None."""
     size = len(pixels)
     x, y, side = (value * size for value in box)
-    image = torch.from_numpy(pixels)[None].float() / 255
+    image = to_image(pixels)
     faces = faces_from_boxes(image, [{"x": x, "y": y, "width": side, "height": side}])
     found = face_landmarks(faces, skip=True)["frames"][0]
     return found[0] if found else None

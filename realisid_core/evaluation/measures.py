@@ -11,6 +11,7 @@ from torch import Tensor
 from ..geometry import square
 from ..miniature.world import Scene, render
 from ..perception import detect_faces, head_pose
+from ..perception.faces import to_image
 from .calibration import ANGLES, BLENDSHAPES, FOUND, overlap
 from .colours import background_colour, shirt_colour
 from .generation import PHOTO_SIZE, donor_landmarks, landmarks_in
@@ -93,7 +94,7 @@ def measure(picture: np.ndarray, number: int, task: Task, stranger: Scene) -> li
 
 
 def _found(picture: np.ndarray) -> list:
-    image = torch.from_numpy(picture)[None].float() / 255
+    image = to_image(picture)
     return detect_faces(image, required=False).faces[0]
 
 

@@ -45,7 +45,7 @@ class Evaluation:
         return [name for name in PROTOCOLS if not self.chosen or name.startswith(tuple(self.chosen))]
 
     def draw(self, name: str, weights: Path | None, checkpoint: Path | None, sampling) -> None:
-        """The pictures that are missing; "true" are the face world's own, "autoencoder" these coded and decoded."""
+        """The pictures that are missing; "true" are the face world's own, "autoencoder" these after its round trip."""
         jobs = [(protocol, n) for n in range(self.images) for protocol in self.protocols]
         jobs = [job for job in jobs if not self._path(name, *job).exists()]
         draw = partial(_draw, self, name, weights, checkpoint, sampling)

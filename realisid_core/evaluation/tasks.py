@@ -1,6 +1,5 @@
 """What is asked for in the evaluation: held-out people of the face world in given places, poses and clothes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,10 +65,6 @@ def task(protocol: Protocol, number: int, seed: int = 0) -> Task:
         references.append(portrait(person.identity, _facing_the_camera(own)))
         donors.append(portrait(sample_identity(DONORS + own), person.pose))
     return Task(replace(scene, people=tuple(people)), tuple(references), tuple(donors))
-
-
-def tasks(protocol: Protocol, count: int, seed: int = 0) -> Iterator[Task]:
-    return (task(protocol, number, seed) for number in range(count))
 
 
 def _facing_the_camera(number: int) -> Pose:

@@ -69,7 +69,7 @@ def _seeded(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
     return gain * torch.randn(shape, generator=generator) / shape[1:].numel() ** 0.5
 
 
-def quiet(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def zero_init_residuals(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Every residual branch of a UNet or an autoencoder starts at zero, as SDXL's own did: it trains faster."""
     last = ("out_layers.3.weight", "proj_out.weight", "out.2.weight", "conv2.weight")
     return {name: torch.zeros_like(value) if name.endswith(last) else value for name, value in state.items()}

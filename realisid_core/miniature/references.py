@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..perception import Face, Faces, masked_crops
 from ..perception.drawing import FACE_OVAL
+from ..perception.faces import to_image
 from .world import Rendered
 
 
@@ -20,7 +21,7 @@ def unsteady_crop(drawn: Rendered, rng: np.random.Generator, growth: tuple[float
     centre = np.array([x0 + x1, y0 + y1]) / 2 + rng.uniform(-0.06, 0.06, 2) * (x1 - x0)
     half = (x1 - x0) / 2 * rng.uniform(*growth)
     box = (*(centre - half).tolist(), *(centre + half).tolist())
-    image = torch.from_numpy(drawn.image)[None].float() / 255 * float(rng.uniform(0.8, 1.2))
+    image = to_image(drawn.image) * float(rng.uniform(0.8, 1.2))
     mask = drawn.masks[0]
     if rng.random() < 0.5:
         mask = np.zeros_like(mask)

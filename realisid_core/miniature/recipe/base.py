@@ -73,7 +73,7 @@ class Base(nn.Module):
         super().__init__()
         text, unet = initial.text_module(), initial.unet_module()
         text.load_state_dict(initial.seeded(text, seed), strict=False)
-        unet.load_state_dict(initial.quiet(initial.seeded(unet, seed)))
+        unet.load_state_dict(initial.zero_init_residuals(initial.seeded(unet, seed)))
         self.text = trainable(text.clip_g.transformer)
         self.unet = unet
         self.rows = nn.Embedding(len(vocabulary.tokens) + 1, networks.CONTEXT_DIM)

@@ -8,10 +8,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ...host import start_worker
+from ...perception.faces import to_uint8
 from .. import networks
 from ..references import unsteady_crop
 from ..world import Identity, caption, identity_vector, render, sample_identity, sample_scene, vary
@@ -67,7 +67,7 @@ def reference_crop(who: Identity, rng: np.random.Generator) -> np.ndarray:
     person = vary(replace(scene.people[0], identity=who), rng)
     drawn = render(replace(scene, people=(person,)), networks.IMAGE_SIZE)
     crop = unsteady_crop(drawn, rng, (0.9, 1.3), networks.image_encoder_config()["image_size"])
-    return (crop * 255).round().to(torch.uint8).numpy()
+    return to_uint8(crop)
 
 
 def _write(folder: Path, index: int, images: np.ndarray, notes: list) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ...perception.faces import to_uint8
 from .. import initial, loading
 from ..world import caption, sample_scene
 from .base import Base, Vocabulary
@@ -113,4 +114,4 @@ def grid(weights: Path, path: Path, columns: int, rows: int, steps: int, guidanc
         prompts = miniature.prompt(text), miniature.prompt("")
         pictures.append(miniature.sample(*prompts, seed + index, steps, guidance))
     joined = rearrange(torch.stack(pictures), "(r c) h w rgb -> (r h) (c w) rgb", c=columns)
-    Image.fromarray((joined * 255).round().to(torch.uint8).numpy()).save(path)
+    Image.fromarray(to_uint8(joined)).save(path)

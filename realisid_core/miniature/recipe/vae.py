@@ -27,7 +27,7 @@ def train(pictures: Path, folder: Path, plan: Plan, decoder_only: bool = False) 
     """
     data = Pictures(pictures, SHARDS)
     model = initial.vae_module()
-    model.load_state_dict(initial.quiet(initial.seeded(model, plan.seed)))
+    model.load_state_dict(initial.zero_init_residuals(initial.seeded(model, plan.seed)))
     with torch.no_grad():  # little noise on the latents to begin with, or nothing gets through for hundreds of steps
         model.quant_conv.bias[len(model.quant_conv.bias) // 2 :] -= 6
     model.to(device()).train()
@@ -113,10 +113,3 @@ def _loss(model: nn.Module, images: Tensor, weights: Tensor, random: torch.Gener
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     run.note(**({"shrunk_pixels": pixels} if run.step % 4 == 3 else {"pixels": pixels}), squares=squares, kl=kl)
     return pixels + SQUARES_WEIGHT * squares + KL_WEIGHT * kl
-
-
-def psnr(model: nn.Module, images: Tensor) -> Tensor:
-    """Decibels of the reconstruction of each image [B, 3, H, W] in -1..1."""
-    with torch.no_grad():
-        decoded = model.decode(model.encode(images)).clamp(-1, 1)
-    return -10 * ((decoded - images) / 2).square().mean(dim=(1, 2, 3)).log10()

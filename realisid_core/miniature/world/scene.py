@@ -25,6 +25,8 @@ class Person:
 
 @dataclass(frozen=True)
 class Scene:
+    """All that a picture of the face world shows. Larger faces stand in front."""
+
     people: tuple[Person, ...]
     background: tuple[str, str]  # ("plain", colour) or (place, "")
     style: str = "photo"

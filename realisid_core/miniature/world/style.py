@@ -35,6 +35,7 @@ def _anime(image: np.ndarray) -> np.ndarray:
 
 
 def apply_style(image: np.ndarray, style: str, seed: int) -> np.ndarray:
+    """A picture uint8 [H, W, 3] in "photo", "watercolor" or "anime"; `seed` moves the blots of the watercolour."""
     if style == "photo":
         return image
     drawn = _watercolor(image, seed) if style == "watercolor" else _anime(image)
