@@ -35,11 +35,7 @@ def main() -> None:
     draw.add_argument("--steps", type=int, default=16)
     draw.add_argument("--guidance", type=float, default=3.0, help="the sampler's cfg, λ_t (%(default)s)")
     draw.add_argument("--identity-guidance", type=float, help="λ_i (default: λ_t)")
-    draw.add_argument(
-        "--null",
-        action="store_true",
-        help="without an identity, the null identity (default: no branches)",
-    )
+    draw.add_argument("--null", action="store_true", help="without an identity the null one (default: no branches)")
     draw.add_argument("--text-only-end", type=float, default=1.0)
     draw.add_argument("--reuse", type=int, default=1)
     draw.add_argument("--one-pass", action="store_true")

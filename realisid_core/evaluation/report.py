@@ -106,7 +106,7 @@ def pose(measured: dict) -> str:
     """How far angles and blendshapes are from the donor's."""
 
     def cells(protocols: dict) -> list[str]:
-        return ["{:.1f}° / {:.3f}".format(*pose_error(protocols, size)) for size in SIZES]
+        return ["{:.1f}° / {:.3f}".format(*pose_error(protocols, size)) if size in protocols else "–" for size in SIZES]
 
     return table("Mean error of head angles / of blendshapes against the donor's", SIZE_NAMES, measured, cells)
 

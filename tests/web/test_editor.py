@@ -358,6 +358,14 @@ class TestSurroundings:
         stage.locate("[data-action=backdrop]").click()
         assert not stage.locate(".rb-backdrop").is_visible()
 
+    def test_a_photo_shows_where_a_picture_of_another_shape_was_hidden(self, stage, portraits):
+        picture = {"filename": "wide.png", "subfolder": "", "type": "temp"}
+        stage.page.evaluate("file => node.onExecuted({realisid_background: [file]})", picture)
+        stage.locate(".rb-backdrop").evaluate("image => { image.style.visibility = 'hidden' }")
+        self.connect(stage, portraits["astronaut"])
+        stage.page.wait_for_function("document.querySelector('#tested .rb-backdrop').naturalWidth > 0")
+        assert stage.locate(".rb-backdrop").is_visible()
+
     def test_without_a_photo_says_what_to_connect(self, stage):
         stage.locate("[data-action=photo]").click()
         stage.page.wait_for_function("document.querySelector('#tested .rb-status').textContent.includes('Connect one')")
