@@ -78,8 +78,7 @@ class LocationBoxes(io.ComfyNode):
         shown = {}  # for the editor, which is the node's own picture of the boxes
         if background is not None:
             shown["realisid_background"] = ui.PreviewImage(background[:1], cls=cls).as_dict()["images"]
-        if seeds is not None:
-            shown["realisid_seed_boxes"] = [to_editor(seeds)]
+        shown["realisid_seed_boxes"] = [to_editor(seeds) if seeds is not None else ""]
         return io.NodeOutput(face_boxes, union_mask(face_boxes), preview, width, height, ui=shown)
 
 

@@ -24,7 +24,8 @@ class ParseFaces(io.ComfyNode):
                     options=list(perception.METHODS),
                     default="auto",
                     tooltip="bisenet (facexlib) fetches 53 MB to models/facexlib at first use. landmarks keeps what is "
-                    "inside the face's outline. auto takes bisenet when its weights are there, else landmarks.",
+                    "inside the face's outline. auto takes bisenet when its weights and facexlib are there, else "
+                    "landmarks.",
                 ),
                 io.Combo.Input(
                     "keep",

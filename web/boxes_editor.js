@@ -48,13 +48,21 @@ export class BoxesEditor {
     this.view.render(this.state)
   }
 
-  /** Show boxes that come from elsewhere; they stay out of the text until one of them is changed. */
+  /** Show boxes that come from elsewhere, as a step that can be undone; they stay out of the text until one is changed. */
   propose(text) {
-    this.gesture = null
+    const { past, selected, text: before } = this.state
+    const own = before !== this.proposed
     this.proposed = text
+    if (text === before) return
+    this.gesture = null
     this.state.load(text)
+    this.state.past = own ? [...past, { text: before, selected }] : past
     this.view.render(this.state)
     if (this.state.boxes.length) this.view.say("The connected boxes; they are yours once you change one.")
+  }
+
+  get showsProposal() {
+    return Boolean(this.proposed) && this.state.text === this.proposed
   }
 
   setFrame(frame) {

@@ -33,15 +33,24 @@ export function originOf(node, name) {
 
 export const isConnected = (node, name) => node.inputs?.find((slot) => slot.name === name)?.link != null
 
+/** The name of the file that the connected image node holds, as its widget has it; undefined where it has none. */
+export function chosenFile(node) {
+  const chosen = originOf(node, "background")?.widgets?.find((widget) => widget.name === "image")?.value
+  return typeof chosen === "string" && chosen ? chosen : undefined
+}
+
 /**
- * The photo behind the boxes: the file that the connected image node holds, else the one that the last run `sent`, else
- * what that node last made. `{filename, subfolder, type}`; null where there is none.
+ * The photo behind the boxes: what the last run had, unless another file was chosen since; else the chosen file, else
+ * what the connected node last made. `{filename, subfolder, type}`; null where there is none.
+ *
+ * @param {{background: object?, chosen: string?}} executed what the last run had, and what was chosen then
  */
-export function photoOf(node, sent) {
+export function photoOf(node, executed) {
+  const chosen = chosenFile(node)
+  if (executed.background && executed.chosen === chosen) return executed.background
+  if (chosen) return annotatedFile(chosen)
   const origin = originOf(node, "background")
-  const chosen = origin?.widgets?.find((widget) => widget.name === "image")?.value
-  if (typeof chosen === "string" && chosen) return annotatedFile(chosen)
-  return sent ?? (origin && outputOf(origin)) ?? null
+  return executed.background ?? (origin && outputOf(origin)) ?? null
 }
 
 /** `some/folder/name.png [output]`, as image nodes write the file they load. */

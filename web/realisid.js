@@ -6,7 +6,7 @@
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
 import { BoxesEditor } from "./boxes_editor.js"
-import { facesIn, fileURL, frameOf, isConnected, photoOf } from "./boxes_graph.js"
+import { chosenFile, facesIn, fileURL, frameOf, isConnected, photoOf } from "./boxes_graph.js"
 
 const NODE = "RealisID_LocationBoxes"
 const WIDGET = "REALISID_BOXES"
@@ -44,7 +44,7 @@ class Binding {
     const { node } = this
     chain(node, "onConnectionsChange", () => {
       this.executed = {}
-      if (this.editor.proposed && !isConnected(node, "bboxes")) this.editor.propose("")
+      if (this.editor.showsProposal && !isConnected(node, "bboxes")) this.editor.propose("")
       queueMicrotask(() => this.refresh())
     })
     chain(node, "onExecuted", (output) => this.ran(output))
@@ -84,7 +84,7 @@ class Binding {
 
   refresh() {
     this.editor.setFrame(frameOf(this.node))
-    this.file = photoOf(this.node, this.executed.background)
+    this.file = photoOf(this.node, this.executed)
     const hidden = Boolean(this.node.properties?.[HIDDEN])
     const shown = hidden ? null : (this.file ?? lastPicture)
     const toggle = this.editor.view.backdropToggle
@@ -109,17 +109,18 @@ class Binding {
   }
 
   ran(output) {
-    this.executed = { background: output?.realisid_background?.[0], boxes: output?.realisid_seed_boxes?.[0] }
-    const { state, text } = this.editor
+    const boxes = output?.realisid_seed_boxes?.[0] ?? ""
+    this.executed = { boxes, background: output?.realisid_background?.[0], chosen: chosenFile(this.node) }
+    const { state, text, showsProposal } = this.editor
     const drawn = text && (state.boxes.length || state.error)
-    if (this.executed.boxes && !drawn) this.editor.propose(this.executed.boxes)
+    if (!drawn && (boxes || showsProposal)) this.editor.propose(boxes)
     this.refresh()
   }
 
   async facesOfPhoto() {
     if (this.executed.boxes) return this.executed.boxes
     if (isConnected(this.node, "bboxes")) throw new Error("Run the graph once: the connected boxes are known after that.")
-    const file = photoOf(this.node, this.executed.background)
+    const file = photoOf(this.node, this.executed)
     if (file) return facesIn(file, this.editor.state.frame)
     if (isConnected(this.node, "background")) {
       throw new Error("Run the graph once: the connected background is known after that.")

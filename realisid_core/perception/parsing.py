@@ -54,7 +54,7 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
     else:
         masks, parsed = _by_landmarks(faces), "landmark outline: face"
         if keep != "face":
-            parsed += f" (no {keep.removeprefix('face and ')}: that needs {BISENET.name})"
+            parsed += f" (no {keep.removeprefix('face and ')}: that needs {BISENET.name} and facexlib)"
     parsed_faces = [[replace(face, mask=next(masks)) for face in found] for found in faces.faces]
     return Faces(faces.image, parsed_faces, parsed)
 

@@ -12,4 +12,4 @@ from ..host import find_host
 
 find_host()  # here, so that every process that is started to help finds it too
 if "LOCAL_RANK" in os.environ and torch.accelerator.is_available():  # before the host looks at the GPU that is current
-    torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
+    torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]) % torch.accelerator.device_count())

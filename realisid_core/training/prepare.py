@@ -104,6 +104,8 @@ def work_items(job: Job) -> list:
     settings = {"images": job.images, "world": job.world, "seed": job.seed, **asdict(job.rules)}
     if path.is_file():
         begun = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(begun, list):  # of a version that did not note its settings
+            return begun
         known = begun["settings"]
         if differing := [f"{key} {known.get(key)!r}" for key in settings if settings[key] != known.get(key)]:
             raise ValueError(

@@ -405,9 +405,22 @@ class TestSurroundings:
         stage.drag((300, 180), (300, 280))
         assert [box["name"] for box in stage.boxes()] == ["left", "right"]
         self.ran(stage, "somebody")
+        stage.page.evaluate("node.onConnectionsChange()")  # as when bboxes are disconnected
         assert [box["name"] for box in stage.boxes()] == ["left", "right"]
         stage.locate("[data-action=undo]").click()
         assert not stage.text()
+
+    def test_boxes_of_a_run_can_be_undone_and_go_with_what_they_came_from(self, stage):
+        stage.set([(100, 100, 200)])
+        stage.locate("[data-action=clear]").click()
+        self.ran(stage, "left")
+        for _ in range(2):
+            stage.locate("[data-action=undo]").click()
+        close(stage.pixels(), [(100, 100, 200)])
+        stage.locate("[data-action=clear]").click()
+        self.ran(stage, "left")
+        stage.page.evaluate("node.onExecuted({realisid_seed_boxes: ['']})")
+        assert not stage.locate(".rb-box").count()
 
     def test_from_photo_takes_the_boxes_of_a_run_over(self, stage):
         self.ran(stage, "left")
@@ -420,4 +433,12 @@ class TestSurroundings:
         old = {"filename": "old.png", "subfolder": "", "type": "temp"}
         stage.page.evaluate("file => node.onExecuted({realisid_background: [file]})", old)
         source = stage.locate(".rb-backdrop").get_attribute("src")
-        assert portraits["astronaut"].name in source and "old.png" not in source
+        assert "old.png" in source
+        stage.page.evaluate(
+            """async () => {
+                app.graph.getNodeById(app.graph.links.values().next().value.origin_id).widgets[0].value = 'new.png'
+                const { api } = await import('/scripts/api.js')
+                api.dispatchEvent(new CustomEvent('graphChanged', { detail: {} }))
+            }"""
+        )
+        assert "new.png" in stage.locate(".rb-backdrop").get_attribute("src")
