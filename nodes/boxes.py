@@ -67,18 +67,19 @@ class LocationBoxes(io.ComfyNode):
 
         face_boxes = parse_boxes(boxes, width, height)
         seeds = None
-        try:
-            seeds = from_bounding_boxes(bboxes, width, height) if bboxes is not None else None
-        except ValueError as error:
-            if not face_boxes.boxes:  # drawn ones do not need the connected ones
-                raise ValueError(f"bboxes, in pixels of the {width}×{height} picture: {error}") from error
+        if bboxes is not None:
+            try:
+                seeds = from_bounding_boxes(bboxes, width, height)
+            except ValueError as error:
+                if not face_boxes.boxes:  # drawn ones do not need the connected ones
+                    raise ValueError(f"bboxes, in pixels of the {width}×{height} picture: {error}") from error
         if not face_boxes.boxes and seeds is not None:
             face_boxes = seeds
         preview = draw_layout(face_boxes, background)
-        shown = {}  # for the editor, which is the node's own picture of the boxes
+        # for the editor, which is the node's own picture of the boxes
+        shown = {"realisid_seed_boxes": [to_editor(seeds) if seeds is not None else ""]}
         if background is not None:
             shown["realisid_background"] = ui.PreviewImage(background[:1], cls=cls).as_dict()["images"]
-        shown["realisid_seed_boxes"] = [to_editor(seeds) if seeds is not None else ""]
         return io.NodeOutput(face_boxes, union_mask(face_boxes), preview, width, height, ui=shown)
 
 

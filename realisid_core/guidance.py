@@ -135,8 +135,9 @@ def forget_afterwards(executor, *args, **kwargs):
         return executor(*args, **kwargs)
     finally:
         for conds in executor.class_obj.conds.values():
-            for branch in (branch for conditioning in conds for branch in branches(conditioning)):
-                branch.forget()
+            for conditioning in conds:
+                for branch in branches(conditioning):
+                    branch.forget()
 
 
 def show_text_rows_as_conditional(executor, *args, **kwargs):

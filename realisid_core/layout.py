@@ -72,11 +72,8 @@ def draw_layout(boxes: FaceBoxes, background: Tensor | None = None) -> Tensor:
         corners = box.scaled(*size)
         draw.rectangle(corners, fill=(*colour, 48), outline=colour, width=3)
         fraction = relative_size(box, boxes.width, boxes.height)
-        label = (
-            f"{number}  {' '.join(box.name.split())}".rstrip()
-            + f"  1/{1 / fraction:.1f}"
-            + (" small" * (fraction < SMALL_FACE))
-        )
+        words = [str(number), " ".join(box.name.split()), f"1/{1 / fraction:.1f}"]
+        label = "  ".join(filter(None, words)) + " small" * (fraction < SMALL_FACE)
         x, y = max(corners[0], 0), min(max(corners[1], 0), size[1] - 26)
         x = min(x, size[0] - draw.textlength(label, font) - 12)
         draw.rectangle((x, y, x + draw.textlength(label, font) + 12, y + 26), fill=(*colour, 235))

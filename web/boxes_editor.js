@@ -37,7 +37,7 @@ export class BoxesEditor {
 
   /** Empty while the stage shows a proposal as it is. */
   get text() {
-    return this.state.text === this.proposed ? "" : this.state.text
+    return this.showsProposal ? "" : this.state.text
   }
 
   set text(text) {

@@ -49,7 +49,7 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
         raise ValueError(f"method {method!r}, keep {keep!r}; expected one of {METHODS} and one of {tuple(KEEP)}.")
     if keep == "everything":
         masks, parsed = _everything(faces), "nothing zeroed"
-    elif method == "bisenet" or (method == "auto" and bisenet_is_there()):
+    elif takes_bisenet(method):
         masks, parsed = _by_bisenet(faces, keep), f"BiSeNet: {keep}"
     else:
         masks, parsed = _by_landmarks(faces), "landmark outline: face"
@@ -59,9 +59,9 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
     return Faces(faces.image, parsed_faces, parsed)
 
 
-def bisenet_is_there() -> bool:
-    """Whether "auto" is BiSeNet: its weights are placed and facexlib is installed."""
-    return placed(BISENET) is not None and find_spec("facexlib") is not None
+def takes_bisenet(method: str) -> bool:
+    """Whether BiSeNet parses by this method; by "auto" where its weights are placed and facexlib is installed."""
+    return method == "bisenet" or (method == "auto" and bool(placed(BISENET) and find_spec("facexlib")))
 
 
 def masked_crops(faces: Faces, size: int) -> Tensor:

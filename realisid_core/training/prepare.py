@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ..identity import clip_features
 from ..miniature.loading import load_miniature
-from ..perception.parsing import bisenet_is_there
+from ..perception.parsing import takes_bisenet
 from .base import MINIATURE, is_miniature, miniature_weights
 from .pictures import IMAGES, Dropped, Portrait, Rules, contact_sheet, make_portrait, read_candidates, thumbnail
 from .shards import DatasetInfo, Shards, is_done, npy, read_npy, shard_reports, write_atomically, write_shard
@@ -77,7 +77,7 @@ def settled(rules: Rules) -> Rules:
     """The rules with "auto" decided once for all pictures, and with what that parser can keep."""
     if rules.keep == "everything":
         return rules
-    if rules.parser == "bisenet" or (rules.parser == "auto" and bisenet_is_there()):
+    if takes_bisenet(rules.parser):
         return replace(rules, parser="bisenet")
     return replace(rules, parser="landmarks", keep="face")
 

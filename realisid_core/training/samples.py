@@ -12,13 +12,14 @@ from ..checkpoint import RealisIDModel, load_checkpoint
 from ..geometry import LATENT_CELL
 from ..guidance import IdentityGuidance
 from ..identity import project
+from ..miniature.loading import SAMPLER, SCHEDULER
 from ..perception.faces import to_uint8
 from ..persons import Person
 from .base import Base
 from .data import RunSamples, Sample, read_sample
 
 PEOPLE = 8
-STEPS, SAMPLER, SCHEDULER = 20, "ddim", "ddim_uniform"
+STEPS = 20
 GUIDANCE = 5.0  # λ_t and λ_i: equal, so that a step takes two passes
 
 

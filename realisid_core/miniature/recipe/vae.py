@@ -16,6 +16,8 @@ SHARDS = 8
 KL_WEIGHT = 3e-4
 SQUARES_WEIGHT = 8.0
 SCALES = (0.5, 0.75)
+Window = tuple[slice, slice]
+WHOLE = slice(None), slice(None)
 WHOLE_EVERY = 4  # alone, the decoder sees whole pictures in one step of so many
 
 
@@ -41,7 +43,7 @@ def train(pictures: Path, folder: Path, plan: Plan, decoder_only: bool = False) 
         whole = decoder_only and step % WHOLE_EVERY == 1
         count = max(1, plan.batch * CROP**2 // networks.IMAGE_SIZE**2) if whole else plan.batch
         chosen = torch.randint(len(data), (count,), generator=random).tolist()
-        seen = [_weighted(data, index) if whole else _crop(data, index, random) for index in chosen]
+        seen = [_weighted(data, index, WHOLE if whole else _window(data, index, random)) for index in chosen]
         images, weights = (torch.stack(values).to(device()) for values in zip(*seen, strict=True))
         loss = _loss(model, images, weights, random, run)
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
@@ -58,17 +60,17 @@ def freeze_encoder(model: nn.Module, average: Average) -> None:
             parameter.requires_grad_(False)
 
 
-def _weighted(data: Pictures, index: int) -> tuple[Tensor, Tensor]:
-    """A picture [3, H, W] in -1..1 and the weights [1, H, W] of its pixels."""
-    image = torch.from_numpy(data[index].copy()).permute(2, 0, 1).float() / 127.5 - 1
-    return image, face_weights(data.notes[index]["boxes"], image.shape[-1])[None]
+def _weighted(data: Pictures, index: int, window: Window) -> tuple[Tensor, Tensor]:
+    """Part of a picture, [3, h, w] in -1..1, and the weights [1, h, w] of its pixels."""
+    picture = data[index]
+    image = torch.from_numpy(picture[window].copy()).permute(2, 0, 1).float() / 127.5 - 1
+    return image, face_weights(data.notes[index]["boxes"], len(picture))[window][None]
 
 
-def _crop(data: Pictures, index: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The same of a crop of 128 pixels."""
-    image, weights = _weighted(data, index)
+def _window(data: Pictures, index: int, random: torch.Generator) -> Window:
+    """(rows, columns) of a crop of 128 pixels."""
     boxes = data.notes[index]["boxes"]
-    room = image.shape[-1] - CROP
+    room = len(data[index]) - CROP
     chance, which, *place = torch.rand(4, generator=random).tolist()
     if chance < 0.5:
         x0, y0, x1, y1 = boxes[int(which * len(boxes))]
@@ -76,8 +78,7 @@ def _crop(data: Pictures, index: int, random: torch.Generator) -> tuple[Tensor, 
         left, top = (int(min(max(value, 0), room)) for value in centre)
     else:
         left, top = (int(value * (room + 1)) for value in place)
-    window = (..., slice(top, top + CROP), slice(left, left + CROP))
-    return image[window], weights[window]
+    return slice(top, top + CROP), slice(left, left + CROP)
 
 
 def face_weights(boxes: list, size: int, own: float = 64.0) -> Tensor:
