@@ -89,3 +89,11 @@ def training(data: Path, output: Path, **changes) -> Training:
     settings = Settings(base="small", data=data, output=output, **(defaults | changes))
     GradientState._reset_state()  # accelerate keeps it for the process, which has one run outside of tests
     return Training(settings, make_accelerator(settings), small_base())
+
+
+def weights(module) -> dict:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
