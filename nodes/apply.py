@@ -17,12 +17,21 @@ ONE_PASS = io.Boolean.Input(
     "one_pass",
     default=False,
     optional=True,
-    tooltip="Shows all persons in one pass, where each face sees its own identity, instead of one pass a person: "
+    tooltip="Shows all persons in one pass, where each region sees its own identity, instead of one pass a person: "
     "cheaper with several people, less exact.",
+)
+OWN_REGION = "own region"
+SHARING = io.Combo.Input(
+    "sharing",
+    options=[OWN_REGION, "average"],
+    default=OWN_REGION,
+    optional=True,
+    tooltip="How several persons share the branch. 'own region': each place takes after the person whose face is the "
+    "nearest. 'average': every place takes after all of them, as in the paper, and people mix.",
 )
 
 
-def _schema(branch: str, display_name: str, description: str, *savings: io.Input) -> io.Schema:
+def _schema(branch: str, display_name: str, description: str, *options: io.Input) -> io.Schema:
     return io.Schema(
         node_id=f"RealisID_Apply{branch.capitalize()}Branch",
         display_name=display_name,
@@ -62,7 +71,7 @@ def _schema(branch: str, display_name: str, description: str, *savings: io.Input
                 optional=True,
                 tooltip="An SDXL ControlNet to use in this branch's place, given the same picture and ID embedding.",
             ),
-            *savings,  # optional, so that graphs from before they existed still run
+            *options,  # optional, so that graphs from before they existed still run
         ],
         outputs=[
             io.Conditioning.Output(display_name="positive", tooltip="The prompt with the branch applied."),
@@ -71,13 +80,25 @@ def _schema(branch: str, display_name: str, description: str, *savings: io.Input
     )
 
 
-def _execute(branch, positive, negative, realisid, persons, strength, start, end, control_net, *savings):
+def _execute(
+    branch,
+    positive,
+    negative,
+    realisid,
+    persons,
+    strength,
+    start,
+    end,
+    control_net=None,
+    reuse=1,
+    one_pass=False,
+    sharing=OWN_REGION,
+) -> io.NodeOutput:
     from ..realisid_core.apply import apply_branch
-    from ..realisid_core.control import Savings
+    from ..realisid_core.control import Savings, Sharing
 
-    conds = positive, negative
-    applied = apply_branch(branch, *conds, realisid, persons, strength, (start, end), control_net, Savings(*savings))
-    return io.NodeOutput(*applied)
+    given = branch, positive, negative, realisid, persons, strength, (start, end), control_net
+    return io.NodeOutput(*apply_branch(*given, Savings(reuse, one_pass), Sharing(sharing)))
 
 
 class ApplyLocalBranch(io.ComfyNode):
@@ -91,10 +112,8 @@ class ApplyLocalBranch(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, positive, negative, realisid, persons, strength, start, end, control_net=None, reuse=1
-    ) -> io.NodeOutput:
-        return _execute("local", positive, negative, realisid, persons, strength, start, end, control_net, reuse)
+    def execute(cls, **inputs) -> io.NodeOutput:
+        return _execute("local", **inputs)
 
 
 class ApplyGlobalBranch(io.ComfyNode):
@@ -106,14 +125,12 @@ class ApplyGlobalBranch(io.ComfyNode):
             "Works on the whole picture: where the faces go, and how bodies and background fit them.",
             REUSE,
             ONE_PASS,
+            SHARING,
         )
 
     @classmethod
-    def execute(
-        cls, positive, negative, realisid, persons, strength, start, end, control_net=None, reuse=1, one_pass=False
-    ) -> io.NodeOutput:
-        savings = reuse, one_pass
-        return _execute("global", positive, negative, realisid, persons, strength, start, end, control_net, *savings)
+    def execute(cls, **inputs) -> io.NodeOutput:
+        return _execute("global", **inputs)
 
 
 NODES = [ApplyLocalBranch, ApplyGlobalBranch]

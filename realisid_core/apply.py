@@ -7,7 +7,7 @@ from comfy.cldm.cldm import ControlNet as ControlNetworkModule
 from comfy.controlnet import ControlNet
 
 from .checkpoint import RealisIDModel
-from .control import EXACT, BranchControl, Savings
+from .control import EXACT, BranchControl, Savings, Sharing
 from .persons import Person
 from .rows import IdentityMode, with_identity
 
@@ -24,6 +24,7 @@ def apply_branch(
     percent_range: tuple[float, float] = (0.0, 1.0),
     control_net: ControlNet | None = None,
     savings: Savings = EXACT,
+    sharing: Sharing = Sharing.OWN_REGION,
 ) -> tuple[Conditioning, Conditioning]:
     """Copies of `positive` and `negative` with a branch: the positive is given the identity, the negative the null one.
 
@@ -47,7 +48,7 @@ def apply_branch(
 
     def control_after(previous) -> BranchControl:
         if previous not in controls:
-            new = BranchControl(branch, control, persons, null_tokens, config, savings)
+            new = BranchControl(branch, control, persons, null_tokens, config, savings, sharing)
             new.set_cond_hint(None, strength, percent_range)
             controls[previous] = new.set_previous_controlnet(previous)
         return controls[previous]

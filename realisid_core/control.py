@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from .geometry import LATENT_CELL, FaceBox
 from .masked_attention import masked_cross_attention
 from .perception import pose_expression_image
 from .persons import Person
-from .resampling import location_mask, relocate
+from .resampling import location_mask, own_regions, relocate
 from .rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, read_rows
 from .run_cache import Cache, computed_once, token_projections
 
@@ -60,7 +61,7 @@ class Savings:
 
     Attributes:
         reuse: compute the features at every `reuse`-th evaluation of the model and use them again in between.
-        one_pass: the global branch sees all persons in one pass, each face attending to its own ID tokens
+        one_pass: the global branch sees all persons in one pass, each region attending to its person's ID tokens
             (InstantFamily), instead of one pass a person.
     """
 
@@ -71,6 +72,13 @@ class Savings:
 EXACT = Savings()
 
 
+class Sharing(Enum):
+    """How the persons of a picture share the global branch."""
+
+    OWN_REGION = "own region"  # each place takes the features of the person whose face is the nearest
+    AVERAGE = "average"  # every place takes the mean over the persons (paper, Fig. 2c)
+
+
 class Item(NamedTuple):
     """What one pass of a network is for: a job (a place in the list of rows to compute), and the persons it shows."""
 
@@ -79,7 +87,7 @@ class Item(NamedTuple):
 
 
 class BranchControl(ControlBase):
-    """One branch for all persons. Local injections are summed over persons, global ones averaged (paper, Fig. 2c).
+    """One branch for all persons. Local injections are summed over persons, global ones joined as `sharing` says.
 
     Rows of a call that would get the same are computed once, rows that get nothing not at all. All persons of all
     remaining rows share one batch, unless it would be larger than the UNet's own, which the host fits to the memory it
@@ -89,6 +97,7 @@ class BranchControl(ControlBase):
         branch: "local" or "global".
         control: the network, as the host's ControlNet; its wrapper is what the host loads and offloads.
         null_tokens: the null identity, [1, T, D].
+        sharing: of the global branch. The paper's average shows everyone's hair the mean of all identities.
     """
 
     def __init__(
@@ -99,6 +108,7 @@ class BranchControl(ControlBase):
         null_tokens: Tensor,
         config: RealisIDConfig,
         savings: Savings = EXACT,
+        sharing: Sharing = Sharing.OWN_REGION,
     ):
         super().__init__()
         self.branch = branch
@@ -107,6 +117,7 @@ class BranchControl(ControlBase):
         self.null_tokens = null_tokens
         self.config = config
         self.savings = savings
+        self.sharing = sharing
         self.forget()
 
     def forget(self) -> None:
@@ -120,7 +131,8 @@ class BranchControl(ControlBase):
     # What the host asks of a ControlNet
 
     def copy(self) -> "BranchControl":
-        other = BranchControl(self.branch, self.control, self.persons, self.null_tokens, self.config, self.savings)
+        options = self.config, self.savings, self.sharing
+        other = BranchControl(self.branch, self.control, self.persons, self.null_tokens, *options)
         self.copy_to(other)
         return other
 
@@ -214,7 +226,7 @@ class BranchControl(ControlBase):
                         part = relocate_feature(part, faces * b, self.config.local_size, call[-2:])
                     if len(sums.setdefault(place, [])) == i:
                         sums[place].append(part.new_zeros(len(jobs) + 1, *part.shape))
-                    sums[place][i][job].add_(part, alpha=self._weight(persons))
+                    sums[place][i][job] += self._weight(persons, jobs[job], part) * part
 
     def _items(self, jobs: list[Row]) -> list[Item]:
         everyone = range(len(self.persons))
@@ -279,10 +291,16 @@ class BranchControl(ControlBase):
     def _one_pass(self) -> bool:
         return self.branch == "global" and self.savings.one_pass and len(self.persons) > 1
 
-    def _weight(self, persons: Sequence[int]) -> float:
-        """The local branch sums over persons, the global branch averages."""
-        strength = sum(self._strength_of(self.persons[person]) for person in persons)
-        return strength / (1 if self.branch == "local" else len(self.persons))
+    def _weight(self, persons: Sequence[int], row: Row, feature: Tensor) -> Tensor | float:
+        """What the features of a pass for `persons` count, everywhere or place by place: [H, W]."""
+        if self.branch == "local":
+            shares = [1.0] * len(self.persons)
+        elif self.sharing == Sharing.AVERAGE:
+            shares = [1 / len(self.persons)] * len(self.persons)
+        else:
+            everyone = tuple(self._box(person, row) for person in self.persons)
+            shares = own_regions(everyone, *feature.shape[-2:], feature.device, feature.dtype)
+        return sum(self._strength_of(self.persons[person]) * shares[person] for person in persons)
 
     def _box(self, person: Person, row: Row) -> FaceBox:
         """The person's face box in fractions of what the row sees."""

@@ -1,7 +1,8 @@
-"""One global pass for all persons: cross-attention over their stacked ID tokens, each face seeing its own.
+"""One global pass for all persons: cross-attention over their stacked ID tokens, each region seeing its person's.
 
 InstantFamily (2024), sections 3.3 and 3.4. There the mask multiplies the logits of a network trained that way; these
-branches were trained on one person at a time, so tokens that a position must not see are left out of the softmax.
+branches were trained on one person at a time, so tokens that a position must not see are left out of the softmax. And
+there a mask is the face with a margin, and what lies outside sees everyone: hair and shoulders would mix.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,24 +10,20 @@ from contextlib import contextmanager
 
 import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, attention_pytorch
-from einops import rearrange, repeat
+from einops import repeat
 from torch import Tensor, nn
 
-from .geometry import FaceBox, scaled_about_centre
-from .resampling import location_mask
-
-FACE_MARGIN = 1.25  # "a 25% margin" (section 4.2)
+from .geometry import FaceBox
+from .resampling import own_regions
 
 
 def token_mask(boxes: Sequence[FaceBox], tokens: int, height: int, width: int, device=None) -> Tensor:
     """M (InstantFamily, Eq. 7 and 8): [height · width, N · tokens], True where a position may see a token.
 
-    A position inside some faces' boxes sees those persons' tokens; one outside of all sees everyone's.
+    A position sees the tokens of the person whose face is the nearest.
     """
-    inside = location_mask([scaled_about_centre(box, FACE_MARGIN) for box in boxes], height, width, device) > 0.5
-    inside = rearrange(inside, "n 1 h w -> (h w) n")
-    seen = inside | ~inside.any(dim=1, keepdim=True)
-    return repeat(seen, "q n -> q (n t)", t=tokens)
+    seen = own_regions(tuple(boxes), height, width, device) > 0
+    return repeat(seen, "n h w -> (h w) (n t)", t=tokens)
 
 
 @contextmanager

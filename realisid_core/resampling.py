@@ -16,6 +16,8 @@ from torch import Tensor
 
 from .geometry import FaceBox
 
+TIE = 1e-6  # sides of a face box
+
 
 def crop_matrix(a: float, b: float, n: int, m: int) -> Tensor:
     """m×n: output cell `j` samples bilinearly at `a + (j + ½)/s − ½`, clamped at the frame's edge."""
@@ -107,3 +109,18 @@ def location_mask(boxes: Sequence[FaceBox], height: int, width: int, device=None
     rows = torch.stack([axis_coverage(y0, y1, height) for _, y0, _, y1 in spans]).to(device=device, dtype=dtype)
     columns = torch.stack([axis_coverage(x0, x1, width) for x0, _, x1, _ in spans]).to(device=device, dtype=dtype)
     return rearrange(rows, "b h -> b 1 h 1") * rearrange(columns, "b w -> b 1 1 w")
+
+
+@lru_cache(maxsize=256)
+def own_regions(boxes: tuple[FaceBox, ...], height: int, width: int, device=None, dtype=torch.float32) -> Tensor:
+    """[N, height, width]: 1 in the cells whose nearest face is that of box n, 0 in the others.
+
+    Nearness is the distance from a box's centre in sides of that box, so that a larger person has the larger region.
+    Cells as near to several faces are shared out evenly: everywhere the regions add up to 1.
+    """
+    corners = torch.tensor([box.scaled(width, height) for box in boxes], dtype=torch.float64)
+    x0, y0, x1, y1 = rearrange(corners, "n corner -> corner n 1 1")
+    y, x = torch.arange(height)[:, None] + 0.5, torch.arange(width) + 0.5
+    distance = torch.hypot((x - (x0 + x1) / 2) / (x1 - x0), (y - (y0 + y1) / 2) / (y1 - y0))
+    nearest = (distance <= distance.amin(0) + TIE).to(dtype)
+    return (nearest / nearest.sum(0)).to(device)

@@ -1,14 +1,16 @@
 """The branches against what any reader can trust: the stock ControlNet node, plain sampling, and symmetry."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from comfy.controlnet import ControlNet
+from comfy.patcher_extension import WrappersMP
 from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
 from realisid_pack.realisid_core.apply import apply_branch
 from realisid_pack.realisid_core.branches import local_branch
-from realisid_pack.realisid_core.control import BranchControl
+from realisid_pack.realisid_core.control import BranchControl, Sharing
 from realisid_pack.realisid_core.geometry import FaceBox
 from realisid_pack.realisid_core.perception import pose_expression_image
 from realisid_pack.realisid_core.resampling import location_mask
@@ -96,6 +98,48 @@ def test_the_order_of_persons_changes_nothing(conditionings, branch):
     assert close(one, other)
     swapped = [replace(people[0], box=RIGHT), replace(people[1], box=LEFT), people[2]]
     assert not close(one, sample(*apply_branch(branch, *conditionings, realisid(), swapped)), 1e-3)
+
+
+def injections(positive, negative) -> list[torch.Tensor]:
+    """What one call of the UNet is given by the branches, feature map by feature map."""
+    given = []
+
+    def note(executor, x, timesteps, context, y, control, *args, **kwargs):
+        given.extend(feature for place in ("middle", "output") for feature in control[place])
+        return executor(x, timesteps, context, y, control, *args, **kwargs)
+
+    model = miniature().model.clone()
+    model.add_wrapper(WrappersMP.DIFFUSION_MODEL, note)
+    sample(positive, negative, model, steps=1)
+    return given
+
+
+def regions_by_hand(boxes, cells):
+    """[N, cells, cells], cell by cell: whose centre is the nearest, measured in sides of the box."""
+    regions = torch.zeros(len(boxes), cells, cells)
+    for i in range(cells):
+        for j in range(cells):
+            x, y = (j + 0.5) / cells, (i + 0.5) / cells
+            away = [math.dist((x, y), (b.x + b.width / 2, b.y + b.height / 2)) / b.width for b in boxes]
+            regions[away.index(min(away)), i, j] = 1
+    return regions
+
+
+def test_each_place_takes_the_global_features_of_the_person_whose_face_is_the_nearest(conditionings):
+    people = [person(1, LEFT), person(2, RIGHT, global_=0.5), person(3, FaceBox(0.3, 0.6, 0.2, 0.2))]
+    together = injections(*apply_branch("global", *conditionings, realisid(), people))
+    alone = [injections(*apply_branch("global", *conditionings, realisid(), [one])) for one in people]
+    for joined, *features in zip(together, *alone, strict=True):
+        regions = regions_by_hand([one.box for one in people], joined.shape[-1])
+        assert close(joined, sum(map(torch.mul, regions, features)), 1e-5)
+
+
+def test_as_an_average_every_place_takes_the_global_features_of_everyone(conditionings):
+    people = [person(1, LEFT), person(2, RIGHT)]
+    together = injections(*apply_branch("global", *conditionings, realisid(), people, sharing=Sharing.AVERAGE))
+    alone = [injections(*apply_branch("global", *conditionings, realisid(), [one])) for one in people]
+    for joined, *features in zip(together, *alone, strict=True):
+        assert close(joined, sum(features) / 2, 1e-5)
 
 
 @pytest.mark.parametrize("side", [0.5, 1 / 4, 1 / 7])

@@ -18,11 +18,11 @@ def branch(name, persons, **savings):
     return apply_branch(name, *conds(), miniature().realisid, persons, savings=Savings(**savings))
 
 
-def test_a_position_sees_the_tokens_of_the_faces_it_is_in_and_all_where_it_is_in_none():
-    mask = token_mask([FaceBox(0, 0, 0.4, 0.4), FaceBox(0.5, 0.5, 0.4, 0.4)], 3, 8, 8).view(8, 8, 2, 3)
-    assert mask[1, 1].tolist() == [[True] * 3, [False] * 3]
-    assert mask[5, 5].tolist() == [[False] * 3, [True] * 3]
-    assert mask[0, 7].all()
+def test_a_position_sees_the_tokens_of_the_nearest_face_and_of_both_where_two_are_as_near():
+    mask = token_mask([FaceBox(0, 0, 0.4, 0.4), FaceBox(0.6, 0.6, 0.4, 0.4)], 3, 8, 8).view(8, 8, 2, 3)
+    assert mask[1, 1].tolist() == mask[0, 6].tolist() == [[True] * 3, [False] * 3]
+    assert mask[5, 5].tolist() == mask[7, 1].tolist() == [[False] * 3, [True] * 3]
+    assert mask[0, 7].all() and mask[7, 0].all()
 
 
 def test_one_pass_for_two_copies_of_a_person_is_the_pass_of_that_person():

@@ -190,7 +190,10 @@ def finish(
     graph.add("prompt", "CLIPTextEncode", "Prompt", text=prompt, clip=parts["clip"])
     graph.add("negative", "CLIPTextEncode", "Negative prompt", text=NEGATIVE, clip=parts["clip"])
     conditioning = graph["prompt"], graph["negative"]
-    for branch, savings in (("Global", {"reuse": 1, "one_pass": False}), ("Local", {"reuse": 1})):
+    for branch, options in (
+        ("Global", {"reuse": 1, "one_pass": False, "sharing": "own region"}),
+        ("Local", {"reuse": 1}),
+    ):
         graph.add(
             branch.lower(),
             f"RealisID_Apply{branch}Branch",
@@ -202,7 +205,7 @@ def finish(
             strength=1.0,
             start=0.0,
             end=1.0,
-            **savings,
+            **options,
         )
         conditioning = graph[branch.lower(), 0], graph[branch.lower(), 1]
     graph.add(

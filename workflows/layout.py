@@ -53,7 +53,7 @@ SIZES = {
     "RealisID_LocationBoxes": (400, 640),
     "RealisID_Person": (230, 180),
     "RealisID_CombinePersons": (200, 170),
-    "RealisID_ApplyGlobalBranch": (240, 260),
+    "RealisID_ApplyGlobalBranch": (240, 285),
     "RealisID_ApplyLocalBranch": (240, 235),
     "RealisID_IdentityGuidance": (270, 190),
     "RealisID_LoadMiniature": (300, 200),

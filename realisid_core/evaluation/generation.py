@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..apply import apply_branch
 from ..checkpoint import load_checkpoint
-from ..control import Savings
+from ..control import Savings, Sharing
 from ..geometry import FaceBox
 from ..guidance import IdentityGuidance
 from ..identity import embed_person
@@ -37,6 +37,7 @@ class Sampling:
     text_only_range: tuple[float, float] = (0.0, 1.0)
     reuse: int = 1
     one_pass: bool = False
+    sharing: Sharing = Sharing.OWN_REGION
     identity_guidance: float | None = None
 
 
@@ -61,7 +62,7 @@ class Painter:
         persons = self.persons(task)
         local, global_ = Savings(s.reuse), Savings(s.reuse, s.one_pass)
         for branch, savings in (("local", local), ("global", global_)):
-            prompts = apply_branch(branch, *prompts, self.realisid, persons, savings=savings)
+            prompts = apply_branch(branch, *prompts, self.realisid, persons, savings=savings, sharing=s.sharing)
         λ_i = s.guidance if s.identity_guidance is None else s.identity_guidance
         guidance = IdentityGuidance(λ_i, s.without_identity, text_only_range=s.text_only_range)
         model = guidance.patch(self.miniature.model)
