@@ -50,13 +50,11 @@ export class BoxesEditor {
 
   /** Show boxes that come from elsewhere, as a step that can be undone; they stay out of the text until one is changed. */
   propose(text) {
-    const { past, selected, text: before } = this.state
-    const own = before !== this.proposed
+    const own = this.state.text !== this.proposed
     this.proposed = text
-    if (text === before) return
+    if (text === this.state.text) return
     this.gesture = null
-    this.state.load(text)
-    this.state.past = own ? [...past, { text: before, selected }] : past
+    this.state.show(text, own)
     this.view.render(this.state)
     if (this.state.boxes.length) this.view.say("The connected boxes; they are yours once you change one.")
   }

@@ -33,6 +33,13 @@ export class BoxesState {
     this.#read()
   }
 
+  /** Take over a text from outside and keep the steps before; `step`: what it replaces is one of them. */
+  show(text, step) {
+    const { past, selected, text: before } = this
+    this.load(text)
+    this.past = step ? [...past, { text: before, selected }] : past
+  }
+
   setFrame(frame) {
     this.frame = frame
     this.#read()

@@ -265,6 +265,18 @@ describe("undo", () => {
     close(state.pixels(state.boxes[0]).left, 101, 0.01)
   })
 
+  test("goes on over a text that is only shown, as one step however often it is replaced", () => {
+    three()
+    state.add()
+    const own = state.text
+    state.show('[{"x": 0.2, "y": 0.2, "size": 0.3}]', true)
+    state.show('[{"x": 0.3, "y": 0.2, "size": 0.3}]', false)
+    assert.equal(state.undo(), true)
+    assert.equal(state.text, own)
+    assert.equal(state.undo(), true)
+    assert.equal(names(state), "ABC")
+  })
+
   test("is forgotten when a new text comes from outside", () => {
     state.add()
     state.load("[]")
