@@ -1,4 +1,4 @@
-"""Pictures of the graphs, for ComfyUI's template browser and the docs: `python -m workflows.thumbnails`."""
+"""Pictures of the graphs, for ComfyUI's template browser and the README: `python -m workflows.thumbnails`."""
 
 import io
 import json
@@ -13,8 +13,6 @@ from headless.server import PACK, running_server
 from realisid_core.host import host_path
 
 FOLDER = Path(__file__).parent
-DOCS = PACK / "docs" / "images"
-IN_DOCS = {"start_here", "two_people"}
 SCREEN = {"width": 1920, "height": 1080}
 THUMBNAIL = (640, 360)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -68,13 +66,8 @@ def main() -> None:
             page.evaluate(SHOW, json.loads(file.read_text(encoding="utf-8")))
             page.evaluate(FIT, [SCREEN["width"], SCREEN["height"]])
             page.wait_for_timeout(2000)  # photos load
-            write(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), file)
-
-
-def write(screen: Image.Image, graph: Path) -> None:
-    ImageOps.contain(screen, THUMBNAIL).save(graph.with_suffix(".jpg"), quality=72, optimize=True)
-    if graph.stem in IN_DOCS:
-        screen.save(DOCS / f"graph_{graph.stem}.jpg", quality=35, optimize=True)
+            screen = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            ImageOps.contain(screen, THUMBNAIL).save(file.with_suffix(".jpg"), quality=72, optimize=True)
 
 
 if __name__ == "__main__":
