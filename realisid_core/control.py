@@ -123,7 +123,7 @@ class BranchControl(ControlBase):
     def forget(self) -> None:
         """Drop what was kept for one run of the sampler."""
         self.model = None
-        self.made: dict[tuple, Tensor] = {}  # hints and ID tokens, by their keys
+        self.made: dict[tuple, Tensor] = {}  # hints, ID tokens and regions, by their keys
         self.kept: Cache = {}  # what the network's layers computed from them
         self.evaluation, self.sigma = 0, None  # number and noise level of the model's present evaluation
         self.reused: dict[tuple, tuple[int, Injection]] = {}  # for each set of jobs: when computed, and what
@@ -298,9 +298,17 @@ class BranchControl(ControlBase):
         elif self.sharing == Sharing.AVERAGE:
             shares = [1 / len(self.persons)] * len(self.persons)
         else:
-            everyone = tuple(self._box(person, row) for person in self.persons)
-            shares = own_regions(everyone, *feature.shape[-2:], feature.device, feature.dtype)
+            shares = self._regions(row, feature)
         return sum(self._strength_of(self.persons[person]) * shares[person] for person in persons)
+
+    def _regions(self, row: Row, feature: Tensor) -> Tensor:
+        """Every person's own region on the grid of a feature map, [N, H, W]."""
+        boxes = [self._box(person, row) for person in self.persons]
+        height, width = feature.shape[-2:]
+        key = ("regions", *boxes, height, width)
+        if key not in self.made:
+            self.made[key] = own_regions(boxes, height, width).to(feature)
+        return self.made[key]
 
     def _box(self, person: Person, row: Row) -> FaceBox:
         """The person's face box in fractions of what the row sees."""

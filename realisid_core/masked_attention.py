@@ -22,7 +22,7 @@ def token_mask(boxes: Sequence[FaceBox], tokens: int, height: int, width: int, d
 
     A position sees the tokens of the person whose face is the nearest.
     """
-    seen = own_regions(tuple(boxes), height, width, device) > 0
+    seen = own_regions(boxes, height, width).to(device) > 0
     return repeat(seen, "n h w -> (h w) (n t)", t=tokens)
 
 

@@ -111,8 +111,7 @@ def location_mask(boxes: Sequence[FaceBox], height: int, width: int, device=None
     return rearrange(rows, "b h -> b 1 h 1") * rearrange(columns, "b w -> b 1 1 w")
 
 
-@lru_cache(maxsize=256)
-def own_regions(boxes: tuple[FaceBox, ...], height: int, width: int, device=None, dtype=torch.float32) -> Tensor:
+def own_regions(boxes: Sequence[FaceBox], height: int, width: int) -> Tensor:
     """[N, height, width]: 1 in the cells whose nearest face is that of box n, 0 in the others.
 
     Nearness is the distance from a box's centre in sides of that box, so that a larger person has the larger region.
@@ -122,5 +121,5 @@ def own_regions(boxes: tuple[FaceBox, ...], height: int, width: int, device=None
     x0, y0, x1, y1 = rearrange(corners, "n corner -> corner n 1 1")
     y, x = torch.arange(height)[:, None] + 0.5, torch.arange(width) + 0.5
     distance = torch.hypot((x - (x0 + x1) / 2) / (x1 - x0), (y - (y0 + y1) / 2) / (y1 - y0))
-    nearest = (distance <= distance.amin(0) + TIE).to(dtype)
-    return (nearest / nearest.sum(0)).to(device)
+    nearest = (distance <= distance.amin(0) + TIE).float()
+    return nearest / nearest.sum(0)
