@@ -43,7 +43,8 @@ class DetectFaces(io.ComfyNode):
                     default=-1,
                     min=-1,
                     max=999,
-                    tooltip="Keep only the face of this number, as shown on the node (the first is 0). -1 keeps all.",
+                    tooltip="Keep only the face of this number (the first is 0). -1 keeps all and shows their numbers on the "
+                    "node.",
                 ),
                 io.Int.Input(
                     "maximum", default=0, min=0, max=999, tooltip="Keep at most so many faces a picture. 0 keeps all."
@@ -61,7 +62,7 @@ class DetectFaces(io.ComfyNode):
                     optional=True,
                     extra_dict={"forceInput": True},  # newer frontends have a widget for this type, never empty
                     tooltip="Boxes found or drawn elsewhere, in pixels. When connected, nothing is detected: these are "
-                    "made square and used as they are.",
+                    "made square, enlarged by margin, and used.",
                 ),
             ],
             outputs=[

@@ -38,7 +38,7 @@ class FaceLandmarks(io.ComfyNode):
                 io.Boolean.Input(
                     "outline",
                     default=False,
-                    tooltip="Draw the face's outline as well. It carries the shape of this face into the result.",
+                    tooltip="Draw the face's outline as well. What the branches are shown is a setting of the RealisID model.",
                 ),
             ],
             outputs=[
