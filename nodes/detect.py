@@ -43,8 +43,8 @@ class DetectFaces(io.ComfyNode):
                     default=-1,
                     min=-1,
                     max=999,
-                    tooltip="Keep only the face of this number (the first is 0). -1 keeps all and shows their numbers on the "
-                    "node.",
+                    tooltip="Keep only the face of this number (the first is 0). -1 keeps all and shows their numbers "
+                    "on the node.",
                 ),
                 io.Int.Input(
                     "maximum", default=0, min=0, max=999, tooltip="Keep at most so many faces a picture. 0 keeps all."

@@ -38,7 +38,8 @@ class FaceLandmarks(io.ComfyNode):
                 io.Boolean.Input(
                     "outline",
                     default=False,
-                    tooltip="Draw the face's outline as well. What the branches are shown is a setting of the RealisID model.",
+                    tooltip="Draw the face's outline as well. What the branches are shown is a setting of the RealisID "
+                    "model.",
                 ),
             ],
             outputs=[

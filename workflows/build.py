@@ -289,7 +289,7 @@ def three_people(graph: Graph) -> None:
 
 
 def inpaint(graph: Graph) -> None:
-    """A person put into an existing photo: the box is where its face is, the mask is its face, with BiSeNet its hair too."""
+    """A person put into an existing photo: the box is where its face is, the mask the face, with BiSeNet hair too."""
     size = graph.base.size
     scene = load_photo(graph, "scene_photo", "The photo to change", graph.base.cast[1][1])
     graph.add(
