@@ -23,7 +23,9 @@ class LoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=folder_paths.get_filename_list(FOLDER),
+                    options=folder_paths.filter_files_extensions(
+                        folder_paths.get_filename_list(FOLDER), [".safetensors"]
+                    ),
                     tooltip="A .safetensors file in ComfyUI's folder models/realisid.",
                 ),
             ],

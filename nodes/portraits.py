@@ -5,6 +5,7 @@ from pathlib import Path
 from comfy_api.latest import io
 
 FOLDER = Path(__file__).resolve().parent.parent / "portraits"
+NAMES = sorted(file.stem for file in FOLDER.glob("*.jpg"))
 
 
 class ExamplePortrait(io.ComfyNode):
@@ -18,7 +19,7 @@ class ExamplePortrait(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "portrait",
-                    options=sorted(file.stem for file in FOLDER.glob("*.jpg")),
+                    options=NAMES,
                     tooltip="Whose photo; portraits/README.md in the pack says where they come from.",
                 )
             ],
@@ -31,6 +32,8 @@ class ExamplePortrait(io.ComfyNode):
 
         from ..realisid_core.perception.faces import to_image
 
+        if portrait not in NAMES:  # in a prompt to the server, which need not come from the page
+            raise ValueError(f"There is no portrait {portrait!r}; expected one of {', '.join(NAMES)}.")
         return io.NodeOutput(to_image(Image.open(FOLDER / f"{portrait}.jpg").convert("RGB")))
 
 

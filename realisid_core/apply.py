@@ -53,7 +53,7 @@ def apply_branch(
             controls[previous] = new.set_previous_controlnet(previous)
         return controls[previous]
 
-    if not control_after(None).persons:
+    if not control_after(None).acting:
         return positive, negative
     return tuple(
         [

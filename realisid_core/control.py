@@ -113,7 +113,8 @@ class BranchControl(ControlBase):
         super().__init__()
         self.branch = branch
         self.control = control
-        self.persons = [person for person in persons if self._strength_of(person) > 0]
+        self.persons = list(persons)
+        self.acting = [i for i, person in enumerate(self.persons) if self._strength_of(person) > 0]
         self.null_tokens = null_tokens
         self.config = config
         self.savings = savings
@@ -125,8 +126,9 @@ class BranchControl(ControlBase):
         self.model = None
         self.made: dict[tuple, Tensor] = {}  # hints, ID tokens and regions, by their keys
         self.kept: Cache = {}  # what the network's layers computed from them
+        self.frame: tuple[int, int] | None = None  # of the last row that saw the whole latent
         self.evaluation, self.sigma = 0, None  # number and noise level of the model's present evaluation
-        self.reused: dict[tuple, tuple[int, Injection]] = {}  # for each set of jobs: when computed, and what
+        self.reused: dict[tuple, tuple[int, Injection]] = {}  # for each call: when computed, and what
 
     # What the host asks of a ControlNet
 
@@ -165,14 +167,14 @@ class BranchControl(ControlBase):
         if not jobs:
             return previous
         compute = partial(self._injection, jobs, x_noisy.shape)
-        sums = compute() if self.savings.reuse == 1 else self._reused(jobs, float(t[0]), compute)
+        sums = compute() if self.savings.reuse == 1 else self._reused(jobs, transformer_options, float(t[0]), compute)
         per_row = {place: [feature[job_of_row].flatten(0, 1) for feature in sums[place]] for place in sums}
         return self.control_merge(per_row, previous, output_dtype=None)
 
     def acts_at(self, sigma: Tensor) -> bool:
         """Whether the branch has anyone to act for, at this noise level."""
         in_range = self.timestep_range is None or self.timestep_range[0] >= sigma >= self.timestep_range[1]
-        return bool(self.persons) and self.strength != 0 and bool(in_range)
+        return bool(self.acting) and self.strength != 0 and bool(in_range)
 
     # The computation
 
@@ -187,21 +189,29 @@ class BranchControl(ControlBase):
         y = branch_vector(cond.get("y"), self.config.y_mode)
         y = [None] * batched_number if y is None else y.to(x_noisy.device, dtype).chunk(batched_number)
         marks = read_rows(cond.get(ROW_KEY), batched_number)
+        if any(identity != IdentityMode.OFF and area == WHOLE_FRAME for identity, area in marks):
+            self.frame = tuple(x_noisy.shape[-2:])
         return [
             Row(identity, area, tuple(x_noisy.shape[-2:]) if area == WHOLE_FRAME else frame, *values)
             for (identity, area), *values in zip(marks, x, timesteps, y, strict=True)
         ]
 
-    def _reused(self, jobs: list[Row], sigma: float, compute: Callable[[], Injection]) -> Injection:
-        """The combination over persons, computed at every `reuse`-th noise level and kept in between."""
+    def _reused(self, jobs: list[Row], options: dict, sigma: float, compute: Callable[[], Injection]) -> Injection:
+        """The combination over persons, computed at every `reuse`-th noise level and kept in between.
+
+        Calls of one noise level are told apart by the prompts of their rows and, in `options`, by the host's context
+        window.
+        """
         if sigma != self.sigma:
             self.sigma, self.evaluation = sigma, self.evaluation + 1
-        key = tuple((job.identity, job.area, job.x.shape) for job in jobs)
-        computed, sums = self.reused.get(key, (None, None))
-        if computed is None or self.evaluation - computed >= self.savings.reuse:
-            sums = compute()
-            self.reused[key] = self.evaluation, sums
-        return sums
+            fresh = self.evaluation - self.savings.reuse
+            self.reused = {key: kept for key, kept in self.reused.items() if kept[0] > fresh}
+        window = getattr(options.get("context_window"), "index_list", ())
+        rows = tuple((job.identity, job.area, job.x.shape) for job in jobs)
+        key = (*options.get("uuids", ()), *window, *rows)
+        if key not in self.reused:
+            self.reused[key] = self.evaluation, compute()
+        return self.reused[key][1]
 
     def _injection(self, jobs: list[Row], call: torch.Size) -> Injection:
         """For each job the combination over persons, [J + 1, b, C, H, W] a feature map; the last one is zero.
@@ -229,8 +239,7 @@ class BranchControl(ControlBase):
                     sums[place][i][job] += self._weight(persons, jobs[job], part) * part
 
     def _items(self, jobs: list[Row]) -> list[Item]:
-        everyone = range(len(self.persons))
-        shown = [tuple(everyone)] if self._one_pass else [(person,) for person in everyone]
+        shown = [tuple(self.acting)] if self._one_pass else [(person,) for person in self.acting]
         return [Item(job, persons) for job in range(len(jobs)) for persons in shown]
 
     def _run(self, jobs: list[Row], items: Sequence[Item], boxes: list[list[FaceBox]], call: torch.Size) -> Injection:
@@ -289,7 +298,7 @@ class BranchControl(ControlBase):
 
     @property
     def _one_pass(self) -> bool:
-        return self.branch == "global" and self.savings.one_pass and len(self.persons) > 1
+        return self.branch == "global" and self.savings.one_pass and len(self.acting) > 1
 
     def _weight(self, persons: Sequence[int], row: Row, feature: Tensor) -> Tensor | float:
         """What the features of a pass for `persons` count, everywhere or place by place: [H, W]."""
@@ -323,10 +332,11 @@ class BranchControl(ControlBase):
         if row.area == WHOLE_FRAME:
             return person.box
         y, x, *sides = row.area
-        if y + sides[0] >= height + 1 or x + sides[1] >= width + 1:
+        other_size = self.frame is not None and (abs(self.frame[0] - height) >= 1 or abs(self.frame[1] - width) >= 1)
+        if row.frame is None and (other_size or y + sides[0] >= height + 1 or x + sides[1] >= width + 1):
             raise ValueError(
-                f"A regional prompt lies past the {person.frame[0]}×{person.frame[1]} pixels that the face boxes were "
-                "drawn for: the picture is larger. Pass the model through Identity Guidance, which knows its size."
+                f"There is a regional prompt, and the picture is not of the {person.frame[0]}×{person.frame[1]} pixels "
+                "that the face boxes were drawn for. Pass the model through Identity Guidance, which knows its size."
             )
         return person.box.seen_from(row.area, width, height)
 

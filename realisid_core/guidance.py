@@ -9,6 +9,7 @@ sum to one, so it holds for whichever of them the model predicts.
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
@@ -17,7 +18,7 @@ from .control import BranchControl
 from .rows import FRAME_KEY, IdentityMode, identity_of, with_identity
 
 TEXT_GUIDANCE_KEY = "realisid_text_guidance"
-CONDITIONAL = 0  # the host's index of the positive conditioning
+PROMPTS_KEY = "realisid_prompts"  # for each of the predictions asked for, the number of its prompt in the guider's list
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class IdentityGuidance:
             (WrappersMP.OUTER_SAMPLE, forget_afterwards),
             (WrappersMP.PREDICT_NOISE, tell_text_guidance),
             (WrappersMP.CALC_COND_BATCH, self.calc_cond_batch),
-            (WrappersMP.APPLY_MODEL, show_text_rows_as_conditional),
+            (WrappersMP.APPLY_MODEL, show_text_rows_as_their_prompts),
         ):
             patched.remove_wrappers_with_key(kind, "realisid")
             patched.add_wrapper_with_key(kind, "realisid", wrapper)
@@ -66,12 +67,13 @@ class IdentityGuidance:
                 "cfg is 0, which leaves text guidance no weight to carry identity guidance. Set the sampler's cfg to 1 "
                 "(no negative prompt) or more."
             )
-        text_only = [[self._text_only(c, model) for c in conds[i]] for i in guided]
         identified = [cond and [_as(c, given, self.without_identity) for c in cond] for cond in conds]
         first, last = (model.model_sampling.percent_to_sigma(at) for at in self.text_only_range)
         if λ_i == λ_t or given == self.without_identity or not first >= sigma >= last:
             return executor(model, identified, x_in, timestep, model_options)
 
+        text_only = [[self._text_only(c, model) for c in conds[i]] for i in guided]
+        model_options["transformer_options"][PROMPTS_KEY] = [*range(len(conds)), *guided]
         out = executor(model, identified + text_only, x_in, timestep, model_options)
         for i, ε_t in zip(guided, out[len(conds) :], strict=True):
             out[i] = ε_t + (λ_i / λ_t) * (out[i] - ε_t)
@@ -91,8 +93,9 @@ class IdentityGuidance:
 
 
 def carries_identity(conditioning: dict, sigma: Tensor) -> bool:
-    """Whether a conditioning is to show a person, and a branch acts on it at this noise level."""
-    given = identity_of(conditioning) == IdentityMode.GIVEN
+    """Whether a conditioning is to show a person, and it and a branch act at this noise level."""
+    begun, ended = sigma <= conditioning.get("timestep_start", inf), sigma < conditioning.get("timestep_end", 0)
+    given = identity_of(conditioning) == IdentityMode.GIVEN and begun and not ended
     return given and any(branch.acts_at(sigma) for branch in branches(conditioning))
 
 
@@ -140,9 +143,9 @@ def forget_afterwards(executor, *args, **kwargs):
                     branch.forget()
 
 
-def show_text_rows_as_conditional(executor, *args, **kwargs):
-    """Other patches tell rows apart by index, 0 the positive and 1 the negative: text-only rows count as positive."""
+def show_text_rows_as_their_prompts(executor, *args, **kwargs):
+    """Other patches tell rows apart by their prompt's number, 0 the positive and 1 the negative in most guiders."""
     for options in (*args, *kwargs.values()):
-        if isinstance(options, dict) and "cond_or_uncond" in options:
-            options["cond_or_uncond"] = [i if i < 2 else CONDITIONAL for i in options["cond_or_uncond"]]
+        if isinstance(options, dict) and PROMPTS_KEY in options:
+            options["cond_or_uncond"] = [options[PROMPTS_KEY][i] for i in options["cond_or_uncond"]]
     return executor(*args, **kwargs)

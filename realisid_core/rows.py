@@ -53,8 +53,9 @@ def identity_of(conditioning: dict) -> IdentityMode | None:
 def read_rows(rows: Tensor | None, batched_number: int) -> list[tuple[IdentityMode, tuple[int, int, int, int]]]:
     """Identity and area (y, x, height, width) of each of the `batched_number` rows of a call.
 
-    A conditioning that got the branch by another way than our nodes says nothing; it is given the identity.
+    A conditioning without a mark never went through our nodes: it has the branch because the host copies the positive's
+    ControlNets to a negative that has none. It gets nothing.
     """
     if rows is None:
-        return [(IdentityMode.GIVEN, WHOLE_FRAME)] * batched_number
+        return [(IdentityMode.OFF, WHOLE_FRAME)] * batched_number
     return [(IdentityMode(int(row[0])), tuple(row[1:].tolist())) for row in rows[:: len(rows) // batched_number].long()]

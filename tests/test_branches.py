@@ -10,7 +10,7 @@ from comfy.patcher_extension import WrappersMP
 from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
 from realisid_pack.realisid_core.apply import apply_branch
 from realisid_pack.realisid_core.branches import local_branch
-from realisid_pack.realisid_core.control import BranchControl, Sharing
+from realisid_pack.realisid_core.control import BranchControl, Savings, Sharing
 from realisid_pack.realisid_core.geometry import FaceBox
 from realisid_pack.realisid_core.perception import pose_expression_image
 from realisid_pack.realisid_core.resampling import location_mask
@@ -132,6 +132,16 @@ def test_each_place_takes_the_global_features_of_the_person_whose_face_is_the_ne
     for joined, *features in zip(together, *alone, strict=True):
         regions = regions_by_hand([one.box for one in people], joined.shape[-1])
         assert close(joined, sum(map(torch.mul, regions, features)), 1e-5)
+
+
+@pytest.mark.parametrize("savings", [Savings(), Savings(one_pass=True)])
+def test_who_has_no_global_strength_keeps_their_region_to_themselves(conditionings, savings):
+    people = [person(1, LEFT), person(2, RIGHT, global_=0.0), person(3, FaceBox(0.3, 0.6, 0.2, 0.2))]
+    together = injections(*apply_branch("global", *conditionings, realisid(), people, savings=savings))
+    for joined in together:
+        empty = regions_by_hand([one.box for one in people], joined.shape[-1])[1]
+        assert (joined * empty).abs().amax() == 0
+        assert (joined * (1 - empty)).abs().amax() > 0
 
 
 def test_as_an_average_every_place_takes_the_global_features_of_everyone(conditionings):

@@ -8,7 +8,7 @@ import torch
 from comfy_extras.nodes_easycache import EasyCacheNode
 from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, RescaleCFG
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
-from pictures import FRAME, LATENT, LEFT, RIGHT, close, miniature, person, prompt, rows_of, sample
+from pictures import FRAME, LATENT, LEFT, RIGHT, close, miniature, passes_counted, person, prompt, rows_of, sample
 from realisid_pack.realisid_core.apply import apply_branch
 from realisid_pack.realisid_core.geometry import LATENT_CELL
 from realisid_pack.realisid_core.guidance import IdentityGuidance
@@ -125,11 +125,12 @@ def test_a_person_in_an_area_is_where_the_frame_has_them(cells):
     assert close(right_half, run(prompted, alone, noise[..., cells // 2 :]))
 
 
-def test_an_area_past_the_drawn_frame_is_refused_where_nothing_tells_the_pictures_size():
+@pytest.mark.parametrize("cells", [LATENT * 2, LATENT // 2])
+def test_an_area_of_another_size_than_drawn_is_refused_where_nothing_tells_it(cells):
     (there,) = host_nodes.ConditioningSetAreaPercentage().append(prompt("a person"), 0.5, 1.0, 0.5, 0, 1.0)
     conds = apply_branch("global", there, prompt(""), miniature().realisid, [person(1, RIGHT)])
-    with pytest.raises(ValueError, match=r"past the 256×256 pixels.*Identity Guidance"):
-        sample(*conds, size=(LATENT * 2, LATENT * 2))
+    with pytest.raises(ValueError, match=r"not of the 256×256 pixels.*Identity Guidance"):
+        sample(*conds, size=(cells, cells))
 
 
 def test_a_cache_of_the_host_keeps_the_text_only_rows_apart(conds):
@@ -161,11 +162,13 @@ def test_image_to_image_starts_from_the_picture(conds):
 
 
 def test_a_timestep_range_ends_the_branch_where_it_ends_the_prompt():
-    """A prompt for the second half of the steps: before it, nothing of ours runs."""
-    (late,) = host_nodes.ConditioningSetTimestepRange().set_range(prompt("a person"), 0.5, 1.0)
-    (early,) = host_nodes.ConditioningSetTimestepRange().set_range(prompt("a person"), 0.0, 0.5)
+    """A prompt for the later steps: before it, nothing of ours runs, and no row is for a text-only prediction."""
+    (late,) = host_nodes.ConditioningSetTimestepRange().set_range(prompt("a person"), 0.4, 1.0)
+    (early,) = host_nodes.ConditioningSetTimestepRange().set_range(prompt("a person"), 0.0, 0.4)
     positive, negative = applied(late, prompt(""), person(1, LEFT))
-    assert torch.isfinite(sample(early + positive, negative, guided(), steps=4)).all()
+    with passes_counted(guided()) as (model, rows):
+        assert torch.isfinite(sample(early + positive, negative, model, steps=4, scheduler="sgm_uniform")).all()
+    assert rows == [1, 1, 1, 1, 3, 3]  # the host batches no row that has a ControlNet with one that has none
 
 
 def test_a_model_that_is_not_sdxl_is_refused_by_its_type(conds, monkeypatch):

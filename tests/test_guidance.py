@@ -11,6 +11,8 @@ from realisid_pack.realisid_core.geometry import FaceBox
 from realisid_pack.realisid_core.guidance import IdentityGuidance
 from realisid_pack.realisid_core.rows import IdentityMode, with_identity
 
+from nodes import ConditioningSetAreaPercentage
+
 BOX = FaceBox(0.2, 0.25, 0.4, 0.4)
 SIGMA = 3.0
 
@@ -158,7 +160,9 @@ def test_cfg_zero_is_the_samplers_own_affair_where_nobody_is_shown():
     assert torch.equal(guided, one_step(*conds, 0.0))
 
 
-def test_other_patches_never_see_a_row_index_they_do_not_know(applied):
+@pytest.fixture
+def watched():
+    """A guided model, and the number of the prompt that each row is shown to other patches with."""
     seen = []
 
     def look(executor, *args, **kwargs):
@@ -169,8 +173,30 @@ def test_other_patches_never_see_a_row_index_they_do_not_know(applied):
 
     model = IdentityGuidance(5.0).patch(miniature().model)
     model.add_wrapper(WrappersMP.DIFFUSION_MODEL, look)
+    return model, seen
+
+
+def test_other_patches_see_the_text_only_row_as_one_of_its_prompt(applied, watched):
+    model, seen = watched
     one_step(*applied, 7.5, model)
     assert sorted(seen) == [0, 0, 1]
+
+
+def test_other_patches_see_each_prompt_of_a_guider_under_its_own_number(applied, watched):
+    model, seen = watched
+    (guider,) = DualCFGGuider.execute(model, prompt("a beach"), applied[0], applied[1], 4.0, 2.0, "regular").result
+    noise, latent = torch.randn(1, 12, 32, 32), torch.zeros(1, 12, 32, 32)
+    guider.sample(noise, latent, comfy.samplers.sampler_object("euler"), torch.tensor([SIGMA, 0.0]))
+    assert sorted(seen) == [0, 1, 1, 2]  # negative, the second prompt with and without identity, the first
+
+
+def test_a_negative_that_went_through_no_branch_gets_none(applied):
+    """The host copies the positive's ControlNets to a negative without any; here as for an area."""
+    (area,) = ConditioningSetAreaPercentage().append(applied[0], 1.0, 1.0, 0.0, 0.0, 1.0)
+    raw = [[tokens, {"pooled_output": options["pooled_output"]}] for tokens, options in applied[1]]
+    off = as_identity(applied[1], IdentityMode.OFF)
+    model = miniature().model
+    assert close(one_step(area, raw, 7.5, model), one_step(area, off, 7.5, model))
 
 
 def test_nothing_stays_patched(applied):

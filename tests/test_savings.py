@@ -1,6 +1,13 @@
 """Savings that change the picture: what they compute, and where they change nothing."""
 
 import torch
+from comfy.context_windows import (
+    ContextFuseMethods,
+    ContextSchedules,
+    IndexListContextHandler,
+    get_matching_context_schedule,
+    get_matching_fuse_method,
+)
 from comfy.ldm.modules import attention
 from pictures import LEFT, RIGHT, close, miniature, passes_counted, person, prompt, rows_of, sample
 from realisid_pack.realisid_core.apply import apply_branch
@@ -64,6 +71,18 @@ def test_features_are_computed_at_every_third_noise_level(monkeypatch):
     reused = sample(*branch("local", [person(1, LEFT)], reuse=3), steps=7)
     assert len(rows) == 3
     assert not close(reused, sample(*branch("local", [person(1, LEFT)]), steps=7), 1e-4)
+
+
+def test_windows_of_one_noise_level_do_not_share_their_features():
+    """The host's context windows are calls of one noise level and shape, for other latents."""
+    windows = IndexListContextHandler(
+        get_matching_context_schedule(ContextSchedules.BATCHED), get_matching_fuse_method(ContextFuseMethods.FLAT), 1
+    )
+    model = miniature().model.clone()
+    model.model_options["context_handler"] = windows
+    conds = branch("local", [person(1, LEFT)], reuse=100)
+    batch = {"batch": 3, "steps": 2}  # this host's windows ask for as many latents as there are noise levels
+    assert close(sample(*conds, model, **batch), sample(*conds, **batch))
 
 
 def test_one_run_never_meets_the_features_of_another():
