@@ -2,12 +2,13 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import photos
 import pytest
 import torch
-from realisid_pack.realisid_core.perception import crop_square, detect_faces, faces_from_boxes, masked_crops
+from realisid_pack.realisid_core.perception import Faces, crop_square, detect_faces, faces_from_boxes, masked_crops
 from realisid_pack.realisid_core.perception.previews import boxes_picture
 
 
@@ -48,6 +49,14 @@ def test_two_people_are_both_found_and_ordered(order, first):
     assert (found[0].found[0] > 512) == (first == "right")
     assert detect_faces(photos.side_by_side(), order=order, maximum=1).faces[0][0].found == found[0].found
     assert detect_faces(photos.side_by_side(), order=order, index=1).faces[0][0].found == found[1].found
+
+
+def test_a_face_picked_by_its_number_is_shown_with_it():
+    both, second = detect_faces(photos.side_by_side()), detect_faces(photos.side_by_side(), index=1)
+    assert [face.number for face in both.faces[0]] == [0, 1]
+    assert [face.number for face in second.faces[0]] == [1]
+    first = Faces(both.image, [[replace(second.faces[0][0], number=0)]])
+    assert not torch.equal(boxes_picture(second), boxes_picture(first))  # another colour and label
 
 
 def test_the_most_confident_comes_first():

@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import comfy.model_management
@@ -64,6 +65,7 @@ def detect_faces(
         detections = BACKENDS[backend](faces.pixels(number), threshold)
         found = [_face(*detection, margin) for detection in detections if detection[1] >= threshold]
         found.sort(key=ORDERS[order])
+        found = [replace(face, number=place) for place, face in enumerate(found)]
         if required and not found:
             raise ValueError(_no_face(number, image, backend, threshold))
         if index is not None and found:

@@ -25,6 +25,7 @@ class Face:
         points: [5, 2] pixels: right eye, left eye, nose tip, right and left corner of the mouth ("right" is the
             person's own); None where the box came without points.
         mask: [H, W] of the whole image, 0..1, what the parser keeps; None before parsing.
+        number: in its picture, from 0; what the picture shows it with, whether or not the others were kept.
     """
 
     found: Box
@@ -32,6 +33,7 @@ class Face:
     score: float = 1.0
     points: np.ndarray | None = None
     mask: Tensor | None = None
+    number: int = 0
 
 
 @dataclass
@@ -140,7 +142,7 @@ def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces
         entries *= len(image)
     if len(entries) != len(image):
         raise ValueError(f"The bboxes are for {len(entries)} pictures, but the image batch has {len(image)}.")
-    faces = [[_face(box, margin) for box in boxes] for boxes in entries]
+    faces = [[_face(box, margin, number) for number, box in enumerate(boxes)] for boxes in entries]
     height, width = image.shape[1:3]
     for face in (face for found in faces for face in found):
         x0, y0, x1, y1 = face.box
@@ -162,10 +164,10 @@ def require_faces(faces: Faces) -> Faces:
     return faces
 
 
-def _face(box: dict, margin: float) -> Face:
+def _face(box: dict, margin: float, number: int) -> Face:
     x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
     found = (x, y, x + width, y + height)
-    return Face(found, square(*found, margin), float(box.get("score", 1.0)))
+    return Face(found, square(*found, margin), float(box.get("score", 1.0)), number=number)
 
 
 def _describe(face: Face, width: int, height: int) -> dict:

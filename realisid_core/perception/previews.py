@@ -43,13 +43,13 @@ def _boxes(pixels: np.ndarray, found: list[Face]) -> Image.Image:
     picture = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
     line = max(2, round(max(size) / 256))
-    for number, face in reversed(list(enumerate(found))):  # the first face's label lies on top
-        colour = COLOURS[number % len(COLOURS)]
+    for face in reversed(found):  # the first face's label lies on top
+        colour = COLOURS[face.number % len(COLOURS)]
         _rectangle(draw, tuple(value * scale for value in face.box), colour, line)
         for x, y in face.points * scale if face.points is not None else ():
             draw.ellipse((x - line, y - line, x + line, y + line), fill=colour)
         corner = (face.box[0] * scale, face.box[1] * scale)
-        _label(draw, picture.size, corner, f"{number}  {face.score:.0%}", colour, max(size) / 32)
+        _label(draw, picture.size, corner, f"{face.number}  {face.score:.0%}", colour, max(size) / 32)
     return picture
 
 
