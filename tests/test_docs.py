@@ -9,6 +9,8 @@ from conftest import PACK
 PAGES = PACK / "web" / "docs"
 PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#]+)\)")
+PLACE = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#:]*)#([^)]+)\)")
+HEADING = re.compile(r"(?m)^#+ (.+)$")
 MOST_BYTES = 60_000
 TEXTS = sorted([PACK / "README.md", *(PACK / "docs").glob("*.md"), *PAGES.glob("*.md")])
 
@@ -51,6 +53,18 @@ def test_what_a_text_refers_to_exists(text):
     content = text.read_text(encoding="utf-8")
     targets = [target for target in PICTURE.findall(content) + LINK.findall(content) if "://" not in target]
     assert not [target for target in targets if not (text.parent / target).exists()]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda file: file.name)
+def test_a_place_that_a_text_refers_to_is_a_heading_there(text):
+    def places(file) -> set[str]:
+        return {
+            re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+            for title in HEADING.findall(file.read_text("utf-8"))
+        }
+
+    found = PLACE.findall(text.read_text(encoding="utf-8"))
+    assert not [(file, place) for file, place in found if place not in places(text.parent / file if file else text)]
 
 
 def test_the_readme_lists_every_node_and_workflow(described):
