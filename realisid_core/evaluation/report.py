@@ -112,19 +112,24 @@ def pose(measured: dict) -> str:
 
 
 def people(measured: dict) -> str:
-    """Two people against one of the same size."""
+    """Two and three people against one of the same size."""
 
-    def cells(protocols: dict) -> list[str]:
-        if (rows := protocols.get(TWO)) is None:
-            return ["–"] * 5
-        one, two = _mean(protocols, SIZES[0], "similarity"), _mean(protocols, TWO, "similarity")
+    def cells(protocols: dict, together: str, alone: str) -> list[str]:
+        if (rows := protocols.get(together)) is None:
+            return ["–"] * 3
+        one, several = (_mean(protocols, name, "similarity") for name in (alone, together))
         own = rows["similarity"] > rows["neighbour"]
         overlapping = rows["task"] % 2 == 1
-        return [f"{two:.3f}", _percent(1 - two / one), *(_percent(float(part.mean())) for part in (
-            own, own[~overlapping], own[overlapping]))]  # fmt: skip
+        parts = (own, own[~overlapping], own[overlapping]) if PROTOCOLS[together].overlapping else (own,)
+        return [f"{several:.3f}", _percent(1 - several / one), " / ".join(_percent(part.mean()) for part in parts)]
 
-    columns = ["similarity", "less than one person's by", "closer to their own reference", "boxes apart", "overlapping"]
-    return table("Two people", columns, measured, cells)
+    def line(protocols: dict) -> list[str]:
+        return cells(protocols, TWO, SIZES[0]) + cells(protocols, THREE, SIZES[1])
+
+    less = "less than one person's by"
+    columns = ["two people", less, "closer to their own reference: all / boxes apart / overlapping",
+               "three people", less, "closer to their own reference"]  # fmt: skip
+    return table("Identity similarity of several people", columns, measured, line)
 
 
 def colours(measured: dict) -> str:
