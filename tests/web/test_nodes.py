@@ -42,7 +42,9 @@ def test_what_is_not_connected_is_not_sent(page, client):
 def optional_widgets(node: dict) -> set[str]:
     """Optional inputs that have a value of their own."""
     return {
-        name for name, (kind, *_) in node["input"].get("optional", {}).items() if kind in ("INT", "FLOAT", "BOOLEAN")
+        name
+        for name, (kind, *_) in node["input"].get("optional", {}).items()
+        if kind in ("INT", "FLOAT", "BOOLEAN", "COMBO")
     }
 
 
