@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from .choices import chosen
 from .sockets import Persons, RealisIDModel
 
 REUSE = io.Int.Input(
@@ -20,11 +21,11 @@ ONE_PASS = io.Boolean.Input(
     tooltip="Shows all persons in one pass, where each region sees its own identity, instead of one pass a person: "
     "cheaper with several people, less exact.",
 )
-OWN_REGION = "own region"
+SHARINGS = "own region", "average"
 SHARING = io.Combo.Input(
     "sharing",
-    options=[OWN_REGION, "average"],
-    default=OWN_REGION,
+    options=list(SHARINGS),
+    default=SHARINGS[0],
     optional=True,
     tooltip="How several persons share the branch. 'own region': each place takes after the person whose face is the "
     "nearest. 'average': every place takes after all of them, as in the paper, and people mix.",
@@ -92,13 +93,13 @@ def _execute(
     control_net=None,
     reuse=1,
     one_pass=False,
-    sharing=OWN_REGION,
+    sharing=SHARINGS[0],
 ) -> io.NodeOutput:
     from ..realisid_core.apply import apply_branch
     from ..realisid_core.control import Savings, Sharing
 
     given = branch, positive, negative, realisid, persons, strength, (start, end), control_net
-    return io.NodeOutput(*apply_branch(*given, Savings(reuse, one_pass), Sharing(sharing)))
+    return io.NodeOutput(*apply_branch(*given, Savings(reuse, one_pass), Sharing(chosen("sharing", sharing, SHARINGS))))
 
 
 class ApplyLocalBranch(io.ComfyNode):

@@ -2,6 +2,8 @@
 
 from comfy_api.latest import io
 
+from .choices import chosen
+
 WITHOUT_IDENTITY = ("null identity", "off")
 
 
@@ -71,11 +73,8 @@ class IdentityGuidanceNode(io.ComfyNode):
         from ..realisid_core.guidance import IdentityGuidance
         from ..realisid_core.rows import IdentityMode
 
-        if without_identity not in WITHOUT_IDENTITY:  # in a prompt to the server, which need not come from the page
-            raise ValueError(
-                f"without_identity is {without_identity!r}; expected one of {', '.join(WITHOUT_IDENTITY)}."
-            )
-        without = IdentityMode.OFF if without_identity == "off" else IdentityMode.NULL
+        off = chosen("without_identity", without_identity, WITHOUT_IDENTITY) == "off"
+        without = IdentityMode.OFF if off else IdentityMode.NULL
         text_only_range = (text_only_start, text_only_end)
         guidance = IdentityGuidance(identity_guidance, without, identity_start, text_only_range)
         return io.NodeOutput(guidance.patch(model))

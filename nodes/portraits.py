@@ -4,6 +4,8 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
+from .choices import chosen
+
 FOLDER = Path(__file__).resolve().parent.parent / "portraits"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.jpg"))
 
@@ -32,9 +34,8 @@ class ExamplePortrait(io.ComfyNode):
 
         from ..realisid_core.perception.faces import to_image
 
-        if portrait not in NAMES:  # in a prompt to the server, which need not come from the page
-            raise ValueError(f"There is no portrait {portrait!r}; expected one of {', '.join(NAMES)}.")
-        return io.NodeOutput(to_image(Image.open(FOLDER / f"{portrait}.jpg").convert("RGB")))
+        file = FOLDER / f"{chosen('portrait', portrait, NAMES)}.jpg"
+        return io.NodeOutput(to_image(Image.open(file).convert("RGB")))
 
 
 NODES = [ExamplePortrait]

@@ -332,7 +332,7 @@ class BranchControl(ControlBase):
         if row.area == WHOLE_FRAME:
             return person.box
         y, x, *sides = row.area
-        other_size = self.frame is not None and (abs(self.frame[0] - height) >= 1 or abs(self.frame[1] - width) >= 1)
+        other_size = self.frame and any(abs(a - b) >= 1 for a, b in zip(self.frame, (height, width), strict=True))
         if row.frame is None and (other_size or y + sides[0] >= height + 1 or x + sides[1] >= width + 1):
             raise ValueError(
                 f"There is a regional prompt, and the picture is not of the {person.frame[0]}×{person.frame[1]} pixels "

@@ -94,9 +94,9 @@ class IdentityGuidance:
 
 def carries_identity(conditioning: dict, sigma: Tensor) -> bool:
     """Whether a conditioning is to show a person, and it and a branch act at this noise level."""
-    begun, ended = sigma <= conditioning.get("timestep_start", inf), sigma < conditioning.get("timestep_end", 0)
-    given = identity_of(conditioning) == IdentityMode.GIVEN and begun and not ended
-    return given and any(branch.acts_at(sigma) for branch in branches(conditioning))
+    in_range = conditioning.get("timestep_start", inf) >= sigma >= conditioning.get("timestep_end", 0)
+    given = identity_of(conditioning) == IdentityMode.GIVEN
+    return given and bool(in_range) and any(branch.acts_at(sigma) for branch in branches(conditioning))
 
 
 def branches(conditioning: dict) -> Iterator[BranchControl]:

@@ -117,6 +117,7 @@ def test_each_chosen_saving_changes_the_picture(client):
     ("node", "changes", "says"),
     [
         ("guidance", {"without_identity": "none"}, "without_identity"),
+        ("global", {"sharing": "none"}, "sharing"),
         ("photo_Mara", {"portrait": "../portraits/README"}, "portrait"),
         ("boxes", {"boxes": "[{]"}, "The boxes are not JSON"),
         ("boxes", {"boxes": '[{"x": NaN, "y": 0, "size": 0.2}]'}, "Face box 1 has a value that is not a finite number"),

@@ -35,9 +35,10 @@ export class BoxesState {
 
   /** Take over a text from outside and keep the steps before; `step`: what it replaces is one of them. */
   show(text, step) {
-    const { past, selected, text: before } = this
+    if (step) this.#remember(this.past)
+    const { past } = this
     this.load(text)
-    this.past = step ? [...past, { text: before, selected }] : past
+    this.past = past
   }
 
   setFrame(frame) {
@@ -69,10 +70,7 @@ export class BoxesState {
       this.selected = selected
       return false
     }
-    if (step === null || step !== this.lastStep) {
-      this.past.push({ text: this.text, selected: this.selected })
-      this.past.splice(0, this.past.length - HISTORY)
-    }
+    if (step === null || step !== this.lastStep) this.#remember(this.past)
     this.lastStep = step
     this.future = []
     this.text = text
@@ -92,12 +90,17 @@ export class BoxesState {
   #travel(from, to) {
     const there = from.pop()
     if (!there) return false
-    to.push({ text: this.text, selected: this.selected })
+    this.#remember(to)
     this.text = there.text
     this.selected = there.selected
     this.lastStep = null
     this.#read()
     return true
+  }
+
+  #remember(steps) {
+    steps.push({ text: this.text, selected: this.selected })
+    steps.splice(0, steps.length - HISTORY)
   }
 
   // ---- selection -----------------------------------------------------------------------------------------------
