@@ -18,7 +18,7 @@ from pathlib import Path
 PACK = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PACK))
 
-from realisid_core.host import find_host  # noqa: E402
+from realisid_core.bootstrap import find_host  # noqa: E402
 
 find_host()
 
@@ -28,10 +28,10 @@ import torch  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from benchmarks.sdxl import controlnet, people, realisid, sdxl, text  # noqa: E402
-from realisid_core.apply import apply_branch  # noqa: E402
-from realisid_core.control import Savings  # noqa: E402
-from realisid_core.guidance import IdentityGuidance  # noqa: E402
-from realisid_core.rows import IdentityMode, with_identity  # noqa: E402
+from realisid_core.sampling.apply import apply_branch  # noqa: E402
+from realisid_core.sampling.control import Savings  # noqa: E402
+from realisid_core.sampling.guidance import IdentityGuidance  # noqa: E402
+from realisid_core.sampling.rows import IdentityMode, with_identity  # noqa: E402
 
 CFG = 7.5
 RUN = 25  # steps of the run that is charged for what is computed once a run

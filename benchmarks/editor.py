@@ -19,7 +19,7 @@ sys.path.append(str(PACK))
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from headless.server import running_server  # noqa: E402
-from realisid_core.host import host_path  # noqa: E402
+from realisid_core.bootstrap import host_path  # noqa: E402
 
 MOVES = 500
 BROWSERS = ["chromium", "chromium-browser", "google-chrome"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from realisid_core.host import find_host
+from realisid_core.bootstrap import find_host
 
 find_host()
 
@@ -18,8 +18,8 @@ import comfy.sample  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.sdxl import people, realisid, sdxl, text  # noqa: E402
-from realisid_core.apply import apply_branch  # noqa: E402
-from realisid_core.guidance import IdentityGuidance  # noqa: E402
+from realisid_core.sampling.apply import apply_branch  # noqa: E402
+from realisid_core.sampling.guidance import IdentityGuidance  # noqa: E402
 
 SIDE, STEPS = 256, 2
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(PACK))
 
 from headless.client import Client  # noqa: E402
 from headless.server import running_server  # noqa: E402
-from realisid_core.host import host_path  # noqa: E402
+from realisid_core.bootstrap import host_path  # noqa: E402
 
 RUNS = 20
 

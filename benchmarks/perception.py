@@ -23,7 +23,7 @@ def timed(steps: dict, runs: int) -> dict[str, list[tuple[float, float]]]:
 
 def main(edge: int) -> None:
     sys.path.append(str(PACK))
-    from realisid_core.host import find_host
+    from realisid_core.bootstrap import find_host
 
     find_host()
     import numpy as np

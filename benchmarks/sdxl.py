@@ -13,7 +13,7 @@ from comfy.model_patcher import ModelPatcher
 
 from realisid_core.checkpoint import RealisIDConfig, RealisIDModel
 from realisid_core.geometry import FaceBox
-from realisid_core.identity import IDProjector
+from realisid_core.identity.clip_projector import IDProjector
 from realisid_core.persons import Person
 
 UNET = {

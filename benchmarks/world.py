@@ -13,7 +13,7 @@ def main(size: int) -> None:
     import cv2
     import numpy as np
 
-    from realisid_core.miniature.world import render, sample_scene
+    from research.world import render, sample_scene
 
     cv2.setNumThreads(1)
     for people in (1, 2, 4):

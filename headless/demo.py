@@ -10,7 +10,7 @@ from pathlib import Path
 from headless.client import Client, Result, Workflow, WorkflowError
 from headless.contact_sheet import Row, Tile, contact_sheet
 from headless.server import PACK, running_server
-from realisid_core.host import host_path
+from realisid_core.bootstrap import host_path
 
 WORKFLOWS = PACK / "workflows" / "api"
 OUTPUT = PACK / "output"

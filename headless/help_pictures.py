@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from headless.client import Client, Result
 from headless.contact_sheet import Row, Tile, contact_sheet
 from headless.server import PACK, running_server
-from realisid_core.host import host_path
+from realisid_core.bootstrap import host_path
 
 PICTURES = PACK / "web" / "docs" / "images"
 HEIGHT = 300

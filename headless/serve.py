@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from headless.server import PACK, environment, server_command
-from realisid_core.host import host_path
+from realisid_core.bootstrap import host_path
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ def _node(node: dict) -> dict:
 def main() -> None:
     from headless.client import Client
     from headless.server import running_server
-    from realisid_core.host import host_path
+    from realisid_core.bootstrap import host_path
 
     with tempfile.TemporaryDirectory() as home, running_server(host_path(), Path(home), "--cpu") as server:
         english = texts(Client(server.address).nodes())

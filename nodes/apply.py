@@ -95,8 +95,8 @@ def _execute(
     one_pass=False,
     sharing=SHARINGS[0],
 ) -> io.NodeOutput:
-    from ..realisid_core.apply import apply_branch
-    from ..realisid_core.control import Savings, Sharing
+    from ..realisid_core.sampling.apply import apply_branch
+    from ..realisid_core.sampling.control import Savings, Sharing
 
     given = branch, positive, negative, realisid, persons, strength, (start, end), control_net
     return io.NodeOutput(*apply_branch(*given, Savings(reuse, one_pass), Sharing(chosen("sharing", sharing, SHARINGS))))

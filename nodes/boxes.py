@@ -62,8 +62,8 @@ class LocationBoxes(io.ComfyNode):
 
     @classmethod
     def execute(cls, width, height, boxes, background=None, bboxes=None) -> io.NodeOutput:
+        from ..realisid_core.box_pictures import draw_layout, union_mask
         from ..realisid_core.geometry import from_bounding_boxes, parse_boxes, to_editor
-        from ..realisid_core.layout import draw_layout, union_mask
 
         face_boxes = parse_boxes(boxes, width, height)
         seeds = None
@@ -113,7 +113,7 @@ class BoxesFromFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces, width, height, scale) -> io.NodeOutput:
-        from ..realisid_core.layout import boxes_from_faces, draw_layout
+        from ..realisid_core.box_pictures import boxes_from_faces, draw_layout
 
         boxes = boxes_from_faces(faces, width, height, scale)
         return io.NodeOutput(boxes, ui=ui.PreviewImage(draw_layout(boxes), cls=cls))

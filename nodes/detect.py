@@ -5,7 +5,7 @@ import json
 from comfy_api.latest import io, ui
 
 from ..realisid_core import perception
-from ..realisid_core.perception.previews import boxes_picture
+from .previews import boxes_picture
 from .sockets import BoundingBox, Faces
 
 

@@ -70,8 +70,8 @@ class IdentityGuidanceNode(io.ComfyNode):
     def execute(
         cls, model, identity_guidance, without_identity, identity_start, text_only_start=0.0, text_only_end=1.0
     ) -> io.NodeOutput:
-        from ..realisid_core.guidance import IdentityGuidance
-        from ..realisid_core.rows import IdentityMode
+        from ..realisid_core.sampling.guidance import IdentityGuidance
+        from ..realisid_core.sampling.rows import IdentityMode
 
         off = chosen("without_identity", without_identity, WITHOUT_IDENTITY) == "off"
         without = IdentityMode.OFF if off else IdentityMode.NULL

@@ -36,7 +36,7 @@ class IDEmbeddingNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, realisid, clip_vision, faces) -> io.NodeOutput:
-        from ..realisid_core.identity import embed_person
+        from ..realisid_core.identity.clip_projector import embed_person
 
         embedding, crops = embed_person(realisid, clip_vision, faces)
         return io.NodeOutput(embedding, ui=ui.PreviewImage(crops, cls=cls))

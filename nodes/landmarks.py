@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..realisid_core import perception
-from ..realisid_core.perception.previews import landmarks_picture
+from .previews import landmarks_picture
 from .sockets import FaceLandmarks as FaceLandmarksType
 from .sockets import Faces
 

@@ -4,7 +4,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..realisid_core import perception
-from ..realisid_core.perception.previews import masks_picture
+from .previews import masks_picture
 from .sockets import Faces
 
 

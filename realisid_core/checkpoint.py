@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .identity import IDProjector, null_identity, projector_of
+from .identity.clip_projector import IDProjector, null_identity, projector_of
 
 METADATA_KEY = "realisid"
 FORMAT_VERSION = 1

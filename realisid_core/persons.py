@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .geometry import FaceBox, FaceBoxes
-from .identity import IDEmbedding
+from .identity.clip_projector import IDEmbedding
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Loads the pack the way ComfyUI does: by its path, after the host; here under the name `realisid_pack`."""
 
+import importlib
+import importlib.abc
 import importlib.util
 import sys
 from pathlib import Path
@@ -17,8 +19,28 @@ def load(name: str, file: Path, **options):
     return module
 
 
-host = load("realisid_host", PACK / "realisid_core" / "host.py")
-host.find_host()
+bootstrap = load("realisid_bootstrap", PACK / "realisid_core" / "bootstrap.py")
+bootstrap.find_host()
+sys.path.append(str(PACK))  # after the host, whose module `nodes` has the name of a folder here
+
+
+class OneCore(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """The nodes' `realisid_pack.realisid_core` is the `realisid_core` that tests and research import: one copy."""
+
+    def find_spec(self, name, path, target=None):
+        inside = name.startswith("realisid_pack.realisid_core")
+        return importlib.util.spec_from_loader(name, self) if inside else None
+
+    def create_module(self, spec):
+        module = importlib.import_module(spec.name.removeprefix("realisid_pack."))
+        self.own_spec = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        module.__spec__ = self.own_spec
+
+
+sys.meta_path.insert(0, OneCore())
 load("realisid_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)])
 
 
@@ -27,7 +49,7 @@ def server(tmp_path_factory):
     """A real ComfyUI with this pack, on a free port, in folders of its own, for the whole session."""
     from realisid_pack.headless.server import running_server
 
-    with running_server(host.host_path(), tmp_path_factory.mktemp("comfyui"), "--cpu") as server:
+    with running_server(bootstrap.host_path(), tmp_path_factory.mktemp("comfyui"), "--cpu") as server:
         yield server
 
 
@@ -35,8 +57,9 @@ def server(tmp_path_factory):
 def applied():
     """Positive and negative with both branches for one person of random weights."""
     from pictures import miniature, person, prompt
-    from realisid_pack.realisid_core.apply import apply_branch
-    from realisid_pack.realisid_core.geometry import FaceBox
+
+    from realisid_core.geometry import FaceBox
+    from realisid_core.sampling.apply import apply_branch
 
     someone, realisid = person(1, FaceBox(0.2, 0.25, 0.4, 0.4)), miniature().realisid
     conds = prompt("a person wearing a red sweater"), prompt("watercolor style")

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from realisid_pack.realisid_core.perception import detect_faces, face_landmarks
+
+from realisid_core.perception import detect_faces, face_landmarks
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "portraits"
 ASTRONAUT_BOX = (181, 62, 268, 172)  # by MTCNN, on the 512×512 picture

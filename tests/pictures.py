@@ -8,9 +8,10 @@ import comfy.sample
 import comfy.samplers
 import torch
 from comfy.patcher_extension import WrappersMP
-from realisid_pack.realisid_core.geometry import FaceBox
-from realisid_pack.realisid_core.miniature.loading import load_miniature
-from realisid_pack.realisid_core.persons import Person
+
+from realisid_core.geometry import FaceBox
+from realisid_core.miniature.loading import load_miniature
+from realisid_core.persons import Person
 
 FRAME = (256, 256)
 LATENT = 32

@@ -11,13 +11,14 @@ import torch
 from accelerate.state import GradientState
 from comfy.model_patcher import ModelPatcher
 from PIL import Image
-from realisid_pack.realisid_core.miniature import networks
-from realisid_pack.realisid_core.miniature.initial import seeded
-from realisid_pack.realisid_core.miniature.loading import load_miniature
-from realisid_pack.realisid_core.training.base import Base
-from realisid_pack.realisid_core.training.loop import Training, make_accelerator
-from realisid_pack.realisid_core.training.settings import Settings
-from realisid_pack.realisid_core.training.shards import DatasetInfo, npy, write_shard
+
+from realisid_core.miniature import networks
+from realisid_core.miniature.initial import seeded
+from realisid_core.miniature.loading import load_miniature
+from realisid_core.training.base import Base
+from realisid_core.training.loop import Training, make_accelerator
+from realisid_core.training.settings import Settings
+from realisid_core.training.shards import DatasetInfo, npy, write_shard
 
 CELLS, CHANNELS = 16, networks.LATENT_CHANNELS
 TOKENS, WIDTH = networks.IMAGE_TOKENS, networks.IMAGE_WIDTH

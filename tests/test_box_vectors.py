@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from realisid_pack.realisid_core import geometry
+
+from realisid_core import geometry
 
 WEB = Path(__file__).parent / "web"
 VECTORS = json.loads((WEB / "box_vectors.json").read_text(encoding="utf-8"))

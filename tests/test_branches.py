@@ -8,14 +8,14 @@ import torch
 from comfy.controlnet import ControlNet
 from comfy.patcher_extension import WrappersMP
 from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
-from realisid_pack.realisid_core.apply import apply_branch
-from realisid_pack.realisid_core.branches import local_branch
-from realisid_pack.realisid_core.control import BranchControl, Savings, Sharing
-from realisid_pack.realisid_core.geometry import FaceBox
-from realisid_pack.realisid_core.perception import pose_expression_image
-from realisid_pack.realisid_core.resampling import location_mask
 
 import nodes as host_nodes
+from realisid_core.branches.features import local_branch
+from realisid_core.conditions.contours import pose_expression_image
+from realisid_core.geometry import FaceBox
+from realisid_core.resampling import location_mask
+from realisid_core.sampling.apply import apply_branch
+from realisid_core.sampling.control import BranchControl, Savings, Sharing
 
 WHOLE = FaceBox(0, 0, 1, 1)
 LEFT = FaceBox(0.07, 0.21, 0.33, 0.33)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 from pictures import miniature
-from realisid_pack.realisid_core.checkpoint import load_checkpoint, save_checkpoint
 from safetensors.torch import save_file
+
+from realisid_core.checkpoint import load_checkpoint, save_checkpoint
 
 
 def parts():
@@ -95,7 +96,7 @@ def test_a_truncated_file_is_refused(path):
 def test_nothing_half_written_is_left(path, monkeypatch):
     save_checkpoint(path, miniature().realisid.config, *parts())
     before = path.read_bytes()
-    monkeypatch.setattr("realisid_pack.realisid_core.checkpoint.save_file", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("realisid_core.checkpoint.save_file", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_checkpoint(path, miniature().realisid.config, *parts())
     assert path.read_bytes() == before

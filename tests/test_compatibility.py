@@ -9,12 +9,12 @@ from comfy_extras.nodes_easycache import EasyCacheNode
 from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, RescaleCFG
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from pictures import FRAME, LATENT, LEFT, RIGHT, close, miniature, passes_counted, person, prompt, rows_of, sample
-from realisid_pack.realisid_core.apply import apply_branch
-from realisid_pack.realisid_core.geometry import LATENT_CELL
-from realisid_pack.realisid_core.guidance import IdentityGuidance
-from realisid_pack.realisid_core.rows import IdentityMode, with_identity
 
 import nodes as host_nodes
+from realisid_core.geometry import LATENT_CELL
+from realisid_core.sampling.apply import apply_branch
+from realisid_core.sampling.guidance import IdentityGuidance
+from realisid_core.sampling.rows import IdentityMode, with_identity
 
 
 def applied(positive, negative, *persons):

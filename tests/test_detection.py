@@ -8,8 +8,9 @@ import numpy as np
 import photos
 import pytest
 import torch
-from realisid_pack.realisid_core.perception import Faces, crop_square, detect_faces, faces_from_boxes, masked_crops
-from realisid_pack.realisid_core.perception.previews import boxes_picture
+from realisid_pack.nodes.previews import boxes_picture
+
+from realisid_core.perception import Faces, crop_square, detect_faces, faces_from_boxes, masked_crops
 
 
 def test_the_astronaut_is_found_where_another_detector_sees_her():
@@ -183,7 +184,7 @@ def test_the_papers_detector_agrees_where_it_is_installed():
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
-    from realisid_pack.realisid_core.perception.detection import _mtcnn_model
+    from realisid_core.perception.detection import _mtcnn_model
 
     _mtcnn_model.cache_clear()
     with pytest.raises(ValueError, match=r"pip install facenet-pytorch --no-deps.*yunet"):

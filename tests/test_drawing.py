@@ -5,10 +5,13 @@ import numpy as np
 import photos
 import pytest
 import torch
-from realisid_pack.realisid_core.perception import crop_frame, drawing, pose_expression_image, pose_expression_image_xy
-from realisid_pack.realisid_core.perception.landmarks import connection_sets
 
-COLOURS = {colour for _, _, colour in drawing.CONTOURS} | {colour for _, colour in drawing.IRISES}
+from realisid_core.conditions import contours
+from realisid_core.conditions.contours import pose_expression_image, pose_expression_image_xy
+from realisid_core.perception import crop_frame, landmark_paths
+from realisid_core.perception.landmarks import connection_sets
+
+COLOURS = {colour for _, _, colour in contours.CONTOURS} | {colour for _, colour in contours.IRISES}
 
 
 def points(name: str = "astronaut") -> np.ndarray:
@@ -50,7 +53,7 @@ def test_odd_and_larger_sizes_differ_by_a_trifle_in_line_width(size):
 
 def test_lines_lie_on_the_landmarks():
     image = pose_expression_image_xy(points(), 1024)
-    for path, _, colour in drawing.CONTOURS:
+    for path, _, colour in contours.CONTOURS:
         hits = of_colour(image, colour)
         near = [hits[y - 3 : y + 4, x - 3 : x + 4].any() for x, y in (points()[list(path)] * 1024).astype(int)]
         assert np.mean(near) > 0.6  # where two parts meet, one covers the other
@@ -58,18 +61,19 @@ def test_lines_lie_on_the_landmarks():
 
 
 def test_parts_and_sides_have_colours_of_their_own():
-    assert len(COLOURS) == len(drawing.CONTOURS) + 2
+    assert len(COLOURS) == len(contours.CONTOURS) + 2
     image = pose_expression_image_xy(points(), 1024, outline=True)
-    for colour in COLOURS | {drawing.OUTLINE_COLOUR}:
+    for colour in COLOURS | {contours.OUTLINE_COLOUR}:
         assert of_colour(image, colour).any(), colour
-    assert not of_colour(pose_expression_image_xy(points(), 1024), drawing.OUTLINE_COLOUR).any()
+    assert not of_colour(pose_expression_image_xy(points(), 1024), contours.OUTLINE_COLOUR).any()
 
 
 def test_the_persons_right_eye_is_drawn_left_of_the_left_one():
     image = pose_expression_image_xy(points(), 512)
-    colour = {path: colour for path, _, colour in drawing.CONTOURS}
+    colour = {path: colour for path, _, colour in contours.CONTOURS}
     right, left = (
-        of_colour(image, colour[eye]).nonzero()[:, 1].float().mean() for eye in (drawing.RIGHT_EYE, drawing.LEFT_EYE)
+        of_colour(image, colour[eye]).nonzero()[:, 1].float().mean()
+        for eye in (landmark_paths.RIGHT_EYE, landmark_paths.LEFT_EYE)
     )
     assert right < left
 
@@ -77,9 +81,9 @@ def test_the_persons_right_eye_is_drawn_left_of_the_left_one():
 def test_a_lid_that_closes_hides_the_iris():
     open_eyes = points()
     closed = open_eyes.copy()
-    for eye in (drawing.RIGHT_EYE, drawing.LEFT_EYE):
+    for eye in (landmark_paths.RIGHT_EYE, landmark_paths.LEFT_EYE):
         closed[list(eye), 1] = closed[list(eye), 1].mean()
-    for iris, colour in drawing.IRISES:
+    for iris, colour in contours.IRISES:
         before, after = (of_colour(pose_expression_image_xy(p, 1024), colour).sum() for p in (open_eyes, closed))
         assert before > 100 > after, iris
 
@@ -129,14 +133,14 @@ def test_the_paths_are_mediapipes_own():
         return {frozenset(pair) for path in paths for pair in zip(path, (*path[1:], path[0]), strict=True)}
 
     for name, paths in {
-        "face_oval": [drawing.FACE_OVAL],
-        "left_eye": [drawing.LEFT_EYE],
-        "right_eye": [drawing.RIGHT_EYE],
-        "lips": [drawing.OUTER_LIPS, drawing.INNER_LIPS],
-        "irises": [drawing.LEFT_IRIS[1], drawing.RIGHT_IRIS[1]],
+        "face_oval": [landmark_paths.FACE_OVAL],
+        "left_eye": [landmark_paths.LEFT_EYE],
+        "right_eye": [landmark_paths.RIGHT_EYE],
+        "lips": [landmark_paths.OUTER_LIPS, landmark_paths.INNER_LIPS],
+        "irises": [landmark_paths.LEFT_IRIS[1], landmark_paths.RIGHT_IRIS[1]],
     }.items():
         assert edges(*paths) == sets[name], name
-    assert sets["left_eyebrow"] <= edges(drawing.LEFT_EYEBROW)  # we also close its two ends
-    assert sets["right_eyebrow"] <= edges(drawing.RIGHT_EYEBROW)
-    bridge = {frozenset(pair) for pair in zip(drawing.NOSE_BRIDGE, drawing.NOSE_BRIDGE[1:], strict=False)}
-    assert bridge | edges(drawing.NOSE_WINGS) == sets["nose"]
+    assert sets["left_eyebrow"] <= edges(landmark_paths.LEFT_EYEBROW)  # we also close its two ends
+    assert sets["right_eyebrow"] <= edges(landmark_paths.RIGHT_EYEBROW)
+    bridge = {frozenset(pair) for pair in zip(landmark_paths.NOSE_BRIDGE, landmark_paths.NOSE_BRIDGE[1:], strict=False)}
+    assert bridge | edges(landmark_paths.NOSE_WINGS) == sets["nose"]

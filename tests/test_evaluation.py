@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from realisid_pack.realisid_core.evaluation import colours, runs, tasks
-from realisid_pack.realisid_core.evaluation.generation import Painter, Sampling
-from realisid_pack.realisid_core.evaluation.parts import parts, with_inside
-from realisid_pack.realisid_core.evaluation.recogniser import WEIGHTS as RECOGNISER
-from realisid_pack.realisid_core.evaluation.report import SIZES, changes, report
-from realisid_pack.realisid_core.miniature.loading import WEIGHTS
-from realisid_pack.realisid_core.miniature.networks import IMAGE_SIZE
-from realisid_pack.realisid_core.miniature.world import render
+
+from realisid_core.miniature.loading import WEIGHTS
+from realisid_core.miniature.networks import IMAGE_SIZE
+from research.evaluation import colours, runs, tasks
+from research.evaluation.generation import Painter, Sampling
+from research.evaluation.parts import parts, with_inside
+from research.evaluation.recogniser import WEIGHTS as RECOGNISER
+from research.evaluation.report import SIZES, changes, report
+from research.world import render
 
 COUNT = 6
 recognises = pytest.mark.skipif(not RECOGNISER.is_file(), reason="SKIPPED: the recogniser is not trained.")
@@ -28,7 +29,7 @@ def drawn(task, size=IMAGE_SIZE):
 
 
 def measured(task, picture, stranger):
-    from realisid_pack.realisid_core.evaluation.measures import measure
+    from research.evaluation.measures import measure
 
     return measure(picture, 0, task, stranger)
 

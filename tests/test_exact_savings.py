@@ -22,13 +22,14 @@ from pictures import (
     rows_of,
     sample,
 )
-from realisid_pack.realisid_core import control as control_module
-from realisid_pack.realisid_core.apply import apply_branch
-from realisid_pack.realisid_core.branches import global_branch
-from realisid_pack.realisid_core.control import BranchControl, Savings
-from realisid_pack.realisid_core.guidance import IdentityGuidance
-from realisid_pack.realisid_core.miniature.loading import load_miniature
-from realisid_pack.realisid_core.resampling import location_mask
+
+from realisid_core.branches.features import global_branch
+from realisid_core.miniature.loading import load_miniature
+from realisid_core.resampling import location_mask
+from realisid_core.sampling import control as control_module
+from realisid_core.sampling.apply import apply_branch
+from realisid_core.sampling.control import BranchControl, Savings
+from realisid_core.sampling.guidance import IdentityGuidance
 
 BRANCHES = ["local", "global"]
 

@@ -5,14 +5,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from realisid_pack.realisid_core.geometry import (
-    FaceBox,
-    from_bounding_boxes,
-    parse_boxes,
-    relative_size,
-    square,
-    to_editor,
-)
+
+from realisid_core.geometry import FaceBox, from_bounding_boxes, parse_boxes, relative_size, square, to_editor
 
 
 def written(**entry) -> str:

@@ -7,11 +7,11 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_custom_sampler import DualCFGGuider
 from pictures import close, miniature, passes_counted, prompt, rows_of, sample
-from realisid_pack.realisid_core.geometry import FaceBox
-from realisid_pack.realisid_core.guidance import IdentityGuidance
-from realisid_pack.realisid_core.rows import IdentityMode, with_identity
 
 from nodes import ConditioningSetAreaPercentage
+from realisid_core.geometry import FaceBox
+from realisid_core.sampling.guidance import IdentityGuidance
+from realisid_core.sampling.rows import IdentityMode, with_identity
 
 BOX = FaceBox(0.2, 0.25, 0.4, 0.4)
 SIGMA = 3.0

@@ -8,7 +8,9 @@ import numpy as np
 import photos
 import pytest
 import torch
-from realisid_pack.realisid_core.perception import (
+from realisid_pack.nodes.previews import landmarks_picture
+
+from realisid_core.perception import (
     crop_frame,
     describe_face,
     detect_faces,
@@ -17,8 +19,7 @@ from realisid_pack.realisid_core.perception import (
     head_pose,
     landmarked_faces,
 )
-from realisid_pack.realisid_core.perception.landmarks import _landmark
-from realisid_pack.realisid_core.perception.previews import landmarks_picture
+from realisid_core.perception.landmarks import _landmark
 
 FIVE = (468, 473, 1, 61, 291)  # irises, nose tip and corners of the mouth among the 478
 NAMES = {"face_oval", "lips", "left_eye", "right_eye", "left_eyebrow", "right_eyebrow", "irises", "nose"}
@@ -166,7 +167,8 @@ def test_the_picture_shows_one_tile_a_face_with_or_without_the_photo():
 def test_points_are_those_of_mediapipe_on_the_whole_picture():
     """MediaPipe's own answer on a picture whose face is large needs no crop; ours is the same face."""
     import mediapipe
-    from realisid_pack.realisid_core.perception.landmarks import _landmarker
+
+    from realisid_core.perception.landmarks import _landmarker
 
     array = photos.pixels("grace_hopper")
     direct = _landmarker().detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=array))

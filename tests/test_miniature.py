@@ -4,11 +4,11 @@ import comfy.controlnet
 import comfy.model_base
 import pytest
 import torch
-from realisid_pack.realisid_core import checkpoint
-from realisid_pack.realisid_core.miniature import initial, loading, networks
 from safetensors.torch import save_file
 
 import nodes as host_nodes
+from realisid_core import checkpoint
+from realisid_core.miniature import initial, loading, networks
 
 UNTRAINED = "no folder of this name"
 

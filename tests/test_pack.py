@@ -10,7 +10,7 @@ import textwrap
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from realisid_host import PACK, host_path
+from realisid_bootstrap import PACK, host_path
 from realisid_pack.headless.server import NAME, environment, server_command
 
 

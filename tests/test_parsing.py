@@ -13,19 +13,20 @@ import photos
 import pytest
 import torch
 from PIL import Image
-from realisid_pack.realisid_core import geometry
-from realisid_pack.realisid_core.perception import (
+from realisid_pack.nodes.previews import masks_picture
+
+from realisid_core import geometry
+from realisid_core.perception import (
     KEEP,
     detect_faces,
     detection,
     face_landmarks,
     masked_crops,
-    models,
+    model_files,
     parse_faces,
     parsing,
 )
-from realisid_pack.realisid_core.perception.drawing import FACE_OVAL
-from realisid_pack.realisid_core.perception.previews import masks_picture
+from realisid_core.perception.landmark_paths import FACE_OVAL
 
 
 def digest(data: bytes) -> str:
@@ -41,7 +42,7 @@ def folder(tmp_path, monkeypatch):
     detection._retinaface_model.cache_clear()
 
 
-def place(folder, monkeypatch, module, name: str, weights: dict) -> models.ModelFile:
+def place(folder, monkeypatch, module, name: str, weights: dict) -> model_files.ModelFile:
     """Save `weights` as the model file `name` of `module`, which from now on expects this very file."""
     model = getattr(module, name)
     torch.save(weights, folder / model.name)
@@ -90,7 +91,7 @@ def test_the_landmarks_outline_serves_without_weights(faces, folder):
 
 
 def test_weights_without_facexlib_do_not_stop_what_chooses_by_itself(faces, folder, monkeypatch):
-    (folder / models.BISENET.name).write_bytes(b"another pack's")
+    (folder / model_files.BISENET.name).write_bytes(b"another pack's")
     monkeypatch.setitem(sys.modules, "facexlib", None)
     assert parse_faces(faces, "auto", "face").parsed == "landmark outline: face"
 
@@ -212,17 +213,17 @@ def test_a_download_is_checked_before_it_is_kept(folder, web):
     data = bytes(range(256)) * 9000
     web.files = {"/good": data, "/other": data[::-1]}
     at = f"http://127.0.0.1:{web.server_port}"
-    model = replace(models.BISENET, size=len(data), sha256=digest(data), url=f"{at}/other")
+    model = replace(model_files.BISENET, size=len(data), sha256=digest(data), url=f"{at}/other")
     with pytest.raises(ValueError, match=r"/other sent is refused.*2,304,000 bytes"):
-        models.obtain(model)
+        model_files.obtain(model)
     assert list(folder.iterdir()) == []
-    path = models.obtain(replace(model, url=f"{at}/good"))
+    path = model_files.obtain(replace(model, url=f"{at}/good"))
     assert path == folder / model.name and path.read_bytes() == data
     web.files = {}
-    assert models.obtain(model) == path  # from now on without the network
+    assert model_files.obtain(model) == path  # from now on without the network
     path.write_bytes(data[:-1])
     with pytest.raises(ValueError, match=r"is refused.*Delete it"):
-        models.obtain(model)
+        model_files.obtain(model)
 
 
 class Trap:
@@ -256,21 +257,23 @@ def test_weights_of_another_network_are_refused_by_key(faces, folder, monkeypatc
 
 
 def test_a_damaged_shipped_model_is_refused_by_hash(tmp_path, monkeypatch):
-    data = bytearray(models.read_shipped(models.YUNET))
+    data = bytearray(model_files.read_shipped(model_files.YUNET))
     data[1000] ^= 1
-    (tmp_path / models.YUNET.name).write_bytes(data)
-    monkeypatch.setattr(models, "SHIPPED", tmp_path)
+    (tmp_path / model_files.YUNET.name).write_bytes(data)
+    monkeypatch.setattr(model_files, "SHIPPED", tmp_path)
     with pytest.raises(ValueError, match=r"is refused.*sha256 8f2383e4"):
-        models.read_shipped(models.YUNET)
+        model_files.read_shipped(model_files.YUNET)
     with pytest.raises(ValueError, match=r"face_landmarker.task is missing \(3,758,596 bytes"):
-        models.read_shipped(models.FACE_LANDMARKER)
+        model_files.read_shipped(model_files.FACE_LANDMARKER)
 
 
 def test_the_table_describes_what_is_shipped():
-    shipped = [model for model in vars(models).values() if isinstance(model, models.ModelFile) and model.shipped]
+    shipped = [
+        model for model in vars(model_files).values() if isinstance(model, model_files.ModelFile) and model.shipped
+    ]
     assert len(shipped) == 2
     for model in shipped:
-        assert len(models.read_shipped(model)) == model.size
+        assert len(model_files.read_shipped(model)) == model.size
 
 
 @pytest.mark.filterwarnings("ignore:.*weight")  # facexlib asks torchvision for a ResNet in the old way

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from realisid_pack.realisid_core.miniature import initial, loading, networks
-from realisid_pack.realisid_core.miniature.recipe import base, encoder, export, run, vae
-from realisid_pack.realisid_core.miniature.world import identity_vector, sample_identity
-from realisid_pack.realisid_core.training.ema import Average
+
+from realisid_core.miniature import initial, loading, networks
+from realisid_core.training.ema import Average
+from research.recipe import base, encoder, export, run, vae
+from research.world import identity_vector, sample_identity
 
 CAPTION = "a person wearing a red sweater, with a blue background"
 

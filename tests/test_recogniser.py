@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from realisid_pack.realisid_core.evaluation.recogniser import WEIGHTS, embed_faces, load_recogniser
-from realisid_pack.realisid_core.evaluation.recogniser_training import held_out, verification
-from realisid_pack.realisid_core.miniature.world import Pose, portrait, render, sample_identity
+
+from research.evaluation.recogniser import WEIGHTS, embed_faces, load_recogniser
+from research.evaluation.recogniser_training import held_out, verification
+from research.world import Pose, portrait, render, sample_identity
 
 pytestmark = pytest.mark.skipif(
     not WEIGHTS.is_file(),
-    reason="SKIPPED: the recogniser is not trained; run python -m realisid_core.evaluation.recogniser_training.",
+    reason="SKIPPED: the recogniser is not trained; run python -m research.evaluation.recogniser_training.",
 )
 
 FRESH = 3 << 33  # seeds that neither training nor its own verification used

@@ -10,11 +10,12 @@ from comfy.context_windows import (
 )
 from comfy.ldm.modules import attention
 from pictures import LEFT, RIGHT, close, miniature, passes_counted, person, prompt, rows_of, sample
-from realisid_pack.realisid_core.apply import apply_branch
-from realisid_pack.realisid_core.control import Savings
-from realisid_pack.realisid_core.geometry import FaceBox
-from realisid_pack.realisid_core.guidance import IdentityGuidance
-from realisid_pack.realisid_core.masked_attention import token_mask
+
+from realisid_core.attention.masked import token_mask
+from realisid_core.geometry import FaceBox
+from realisid_core.sampling.apply import apply_branch
+from realisid_core.sampling.control import Savings
+from realisid_core.sampling.guidance import IdentityGuidance
 
 
 def conds():

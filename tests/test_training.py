@@ -11,17 +11,18 @@ from accelerate.state import AcceleratorState
 from comfy.model_base import ModelType
 from comfy.model_patcher import ModelPatcher
 from PIL import Image
-from realisid_pack.realisid_core.checkpoint import load_checkpoint
-from realisid_pack.realisid_core.training.base import Base
-from realisid_pack.realisid_core.training.data import RunSamples, Share, batches, collate, read_sample
-from realisid_pack.realisid_core.training.draws import draw
-from realisid_pack.realisid_core.training.loop import CHECKPOINT
-from realisid_pack.realisid_core.training.loss import add_noise, prediction_error, training_loss
-from realisid_pack.realisid_core.training.shards import Shards, epoch_order
-from realisid_pack.realisid_core.training.step import batch_loss
-from realisid_pack.realisid_core.training.trainee import branch_network
-from realisid_pack.realisid_core.training.windows import place_window
 from small_training import CELLS, random_shards, same, training, weights
+
+from realisid_core.checkpoint import load_checkpoint
+from realisid_core.training.base import Base
+from realisid_core.training.data import RunSamples, Share, batches, collate, read_sample
+from realisid_core.training.draws import draw
+from realisid_core.training.loop import CHECKPOINT
+from realisid_core.training.loss import add_noise, prediction_error, training_loss
+from realisid_core.training.shards import Shards, epoch_order
+from realisid_core.training.step import batch_loss
+from realisid_core.training.trainee import branch_network
+from realisid_core.training.windows import place_window
 
 SDXL = {
     "in_channels": 4,

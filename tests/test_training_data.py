@@ -16,12 +16,13 @@ import torch
 from einops import reduce
 from photos import EXAMPLES, pixels, side_by_side
 from PIL import Image
-from realisid_pack.realisid_core.geometry import from_pixels
-from realisid_pack.realisid_core.perception import crop_frame, detect_faces, face_landmarks
-from realisid_pack.realisid_core.training.data import read_sample
-from realisid_pack.realisid_core.training.pictures import Rules, make_portrait, read_candidates, square_crop
-from realisid_pack.realisid_core.training.prepare import Job, describe, encoders, prepare
-from realisid_pack.realisid_core.training.shards import Shards, is_done
+
+from realisid_core.geometry import from_pixels
+from realisid_core.perception import crop_frame, detect_faces, face_landmarks
+from realisid_core.training.data import read_sample
+from realisid_core.training.pictures import Rules, make_portrait, read_candidates, square_crop
+from realisid_core.training.prepare import Job, describe, encoders, prepare
+from realisid_core.training.shards import Shards, is_done
 
 PACK = Path(__file__).resolve().parent.parent
 RULES = Rules(image_size=256, smallest_side=128)

@@ -3,16 +3,17 @@
 import comfy.sample
 import pytest
 import torch
-from realisid_pack.realisid_core.apply import apply_branch
-from realisid_pack.realisid_core.checkpoint import load_checkpoint
-from realisid_pack.realisid_core.identity import project
-from realisid_pack.realisid_core.persons import Person
-from realisid_pack.realisid_core.training import loop
-from realisid_pack.realisid_core.training.data import collate, read_sample
-from realisid_pack.realisid_core.training.loop import CHECKPOINT
-from realisid_pack.realisid_core.training.settings import Settings
 from safetensors.torch import load_file
 from small_training import CELLS, CHANNELS, random_shards, same, training, weights
+
+from realisid_core.checkpoint import load_checkpoint
+from realisid_core.identity.clip_projector import project
+from realisid_core.persons import Person
+from realisid_core.sampling.apply import apply_branch
+from realisid_core.training import loop
+from realisid_core.training.data import collate, read_sample
+from realisid_core.training.loop import CHECKPOINT
+from realisid_core.training.settings import Settings
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from realisid_pack.realisid_core.evaluation.calibration import calibrate
-from realisid_pack.realisid_core.miniature.world import (
+
+from research.evaluation.calibration import calibrate
+from research.world import (
     VOCABULARY,
     Identity,
     Person,
@@ -24,9 +25,9 @@ from realisid_pack.realisid_core.miniature.world import (
     sample_scene,
     vary,
 )
-from realisid_pack.realisid_core.miniature.world.captions import split
-from realisid_pack.realisid_core.miniature.world.identity import CATEGORIES, HAIR_COLOURS
-from realisid_pack.realisid_core.miniature.world.texture import SHIRT_COLOURS
+from research.world.captions import split
+from research.world.identity import CATEGORIES, HAIR_COLOURS
+from research.world.texture import SHIRT_COLOURS
 
 PACK = Path(__file__).resolve().parent.parent
 
@@ -57,7 +58,7 @@ def test_a_larger_picture_shows_the_same():
 
 def test_every_process_draws_the_same_picture():
     program = (
-        "import hashlib, numpy as np; from realisid_core.miniature.world import *;"
+        "import hashlib, numpy as np; from research.world import *;"
         "s = sample_scene(np.random.default_rng(5), 2); print(hashlib.sha256(render(s).image.tobytes()).hexdigest())"
     )
     elsewhere = subprocess.run([sys.executable, "-c", program], cwd=PACK, capture_output=True, text=True, check=True)
@@ -67,7 +68,7 @@ def test_every_process_draws_the_same_picture():
 
 def test_the_world_needs_neither_mediapipe_nor_torch():
     program = (
-        "import sys; from realisid_core.miniature import world; world.render(world.portrait(world.sample_identity(1)));"
+        "import sys; from research import world; world.render(world.portrait(world.sample_identity(1)));"
         "assert not {'mediapipe', 'torch', 'comfy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], cwd=PACK, check=True)

@@ -361,7 +361,7 @@ def main() -> None:
 
     from headless.client import Client
     from headless.server import running_server
-    from realisid_core.host import host_path
+    from realisid_core.bootstrap import host_path
 
     with tempfile.TemporaryDirectory() as home, running_server(host_path(), Path(home), "--cpu") as server:
         for path, content in shipped(Client(server.address).nodes()):

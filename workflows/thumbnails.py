@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from headless.client import Client
 from headless.server import PACK, running_server
-from realisid_core.host import host_path
+from realisid_core.bootstrap import host_path
 
 FOLDER = Path(__file__).parent
 SCREEN = {"width": 1920, "height": 1080}

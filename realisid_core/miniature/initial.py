@@ -11,7 +11,7 @@ import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor, nn
 
-from ..identity import IDProjector
+from ..identity.clip_projector import IDProjector
 from . import networks
 
 CPU = {"dtype": torch.float32, "device": "cpu"}

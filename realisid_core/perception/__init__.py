@@ -6,7 +6,6 @@ when first used.
 """
 
 from .detection import BACKENDS, ORDERS, detect_faces
-from .drawing import pose_expression_image, pose_expression_image_xy
 from .faces import Face, Faces, checked_image, crop_square, faces_from_boxes, require_faces
 from .landmarks import crop_frame, describe_face, face_landmarks, head_pose, landmarked_faces
 from .parsing import KEEP, METHODS, masked_crops, parse_faces
@@ -29,7 +28,5 @@ __all__ = [
     "landmarked_faces",
     "masked_crops",
     "parse_faces",
-    "pose_expression_image",
-    "pose_expression_image_xy",
     "require_faces",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..geometry import square
 from .faces import Face, Faces, checked_image
-from .models import RETINAFACE, YUNET, load_checked, load_weights, read_shipped
+from .model_files import RETINAFACE, YUNET, load_checked, load_weights, read_shipped
 
 ORDERS = {
     "largest first": lambda face: -_area(face),

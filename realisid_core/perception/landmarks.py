@@ -9,7 +9,7 @@ import numpy as np
 
 from ..geometry import square
 from .faces import Box, Face, Faces, crop_square
-from .models import FACE_LANDMARKER, read_shipped
+from .model_files import FACE_LANDMARKER, read_shipped
 
 CROP = 512  # the face's surroundings are enlarged (or shrunk) to this before landmarking
 CANONICAL = 192  # edge of the frame in which the host gives landmarks_3d

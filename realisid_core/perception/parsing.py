@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..geometry import square
 from .detection import managed
-from .drawing import FACE_OVAL
 from .faces import Box, Face, Faces, crop_square
+from .landmark_paths import FACE_OVAL
 from .landmarks import face_landmarks
-from .models import BISENET, load_checked, load_weights, placed
+from .model_files import BISENET, load_checked, load_weights, placed
 
 # Classes of CelebAMask-HQ: 0 background, 1 skin, 2-3 brows, 4-5 eyes, 6 glasses, 7-8 ears, 9 earring, 10 nose,
 # 11 mouth, 12-13 lips, 14 neck, 15 necklace, 16 cloth, 17 hair, 18 hat.

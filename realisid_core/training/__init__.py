@@ -8,7 +8,7 @@ import os
 
 import torch
 
-from ..host import find_host
+from ..bootstrap import find_host
 
 find_host()  # here, so that every process that is started to help finds it too
 if "LOCAL_RANK" in os.environ and torch.accelerator.is_available():  # before the host looks at the GPU that is current

@@ -10,8 +10,9 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ..conditions.contours import pose_expression_image
 from ..geometry import LATENT_CELL, FaceBox, from_pixels
-from ..perception import crop_frame, pose_expression_image
+from ..perception import crop_frame
 from ..resampling import relocate
 from .draws import draw
 from .shards import Shards, epoch_order, read_npy

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..identity import CROP_SIZE
+from ..identity.clip_projector import CROP_SIZE
 from ..perception import Face, Faces, crop_frame, detect_faces, face_landmarks, masked_crops, parse_faces
 from ..perception.faces import to_image
 from .data import face_of

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..identity import clip_features
+from ..identity.clip_projector import clip_features
 from ..miniature.loading import load_miniature
 from ..perception.parsing import takes_bisenet
 from .base import MINIATURE, is_miniature, miniature_weights
@@ -138,7 +138,7 @@ def make_shard(job: Job, number: int, item: object) -> int:
 
 
 def _world(job: Job, start: int, end: int) -> Iterator[Portrait]:
-    from .world_pictures import world_portrait
+    from research.world.training_pictures import world_portrait
 
     return (world_portrait(job.seed, number, job.rules.image_size) for number in range(start, end))
 

@@ -7,14 +7,14 @@ import comfy.sample
 import torch
 from PIL import Image
 
-from ..apply import apply_branch
 from ..checkpoint import RealisIDModel, load_checkpoint
 from ..geometry import LATENT_CELL
-from ..guidance import IdentityGuidance
-from ..identity import project
+from ..identity.clip_projector import project
 from ..miniature.loading import SAMPLER, SCHEDULER
 from ..perception.faces import to_uint8
 from ..persons import Person
+from ..sampling.apply import apply_branch
+from ..sampling.guidance import IdentityGuidance
 from .base import Base
 from .data import RunSamples, Sample, read_sample
 

@@ -11,10 +11,10 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..branches import Injection, add_injections, branch_vector, global_branch, local_branch
+from ..branches.features import Injection, add_injections, branch_vector, global_branch, local_branch
 from ..checkpoint import RealisIDConfig, RealisIDModel
 from ..geometry import LATENT_CELL, FaceBox
-from ..identity import IDProjector
+from ..identity.clip_projector import IDProjector
 from ..resampling import location_mask
 from .base import Base
 

@@ -1,0 +1,110 @@
+"""The pictures that the nodes show: boxes, masks and landmarks drawn over the photo."""
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ..realisid_core.conditions.contours import draw_contours
+from ..realisid_core.geometry import square
+from ..realisid_core.perception.faces import Box, Face, Faces, crop_square, to_uint8
+from ..realisid_core.perception.landmarks import crop_frame, head_pose
+
+LEAST_EDGE, MOST_EDGE = 512, 1024  # small pictures are enlarged, so that figures stay legible
+TILE = 512
+SURROUNDINGS = 0.5
+COLOURS = ((255, 196, 0), (0, 200, 255), (255, 92, 138), (120, 220, 90), (190, 140, 255), (255, 140, 60))
+REMOVED = np.array((24, 26, 32))  # what a parser took away is shown in this colour, faintly
+
+
+def boxes_picture(faces: Faces) -> Tensor:
+    """[B, h, w, 3]: each picture with its faces' square boxes, numbered from 0, confidence and five points."""
+    return _stack([_boxes(faces.pixels(index), found) for index, found in enumerate(faces.faces)])
+
+
+def masks_picture(faces: Faces) -> Tensor:
+    """[N, 512, 512, 3]: each face's surroundings, what the parser took away darkened, the crop's box, the parser."""
+    return _stack([_mask(faces.pixels(index), face, faces.parsed or "not parsed") for index, face in faces])
+
+
+def landmarks_picture(landmarks: dict, image: Tensor | None = None) -> Tensor:
+    """[N, 512, 512, 3]: the contours over each face (over black without an image) and the head pose in degrees."""
+    tiles = []
+    for index, found in enumerate(landmarks["frames"]):
+        pixels = to_uint8(image[index]) if image is not None else np.zeros((*landmarks["image_size"], 3), np.uint8)
+        tiles += [_landmarks(pixels, face) for face in found]
+    return _stack(tiles)
+
+
+def _boxes(pixels: np.ndarray, found: list[Face]) -> Image.Image:
+    height, width = pixels.shape[:2]
+    scale = np.clip(max(height, width), LEAST_EDGE, MOST_EDGE) / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(picture)
+    line = max(2, round(max(size) / 256))
+    for face in reversed(found):  # the first face's label lies on top
+        colour = COLOURS[face.number % len(COLOURS)]
+        _rectangle(draw, tuple(value * scale for value in face.box), colour, line)
+        for x, y in face.points * scale if face.points is not None else ():
+            draw.ellipse((x - line, y - line, x + line, y + line), fill=colour)
+        corner = (face.box[0] * scale, face.box[1] * scale)
+        _label(draw, picture.size, corner, f"{face.number}  {face.score:.0%}", colour, max(size) / 32)
+    return picture
+
+
+def _mask(pixels: np.ndarray, face: Face, parsed: str) -> Image.Image:
+    frame = square(*face.box, SURROUNDINGS)
+    crop = crop_square(pixels, frame, TILE)
+    if face.mask is not None:
+        kept = np.clip(crop_square(face.mask.numpy(), frame, TILE), 0, 1)[..., None]
+        crop = np.uint8(crop * kept + (0.25 * crop + 0.75 * REMOVED) * (1 - kept))
+    picture = Image.fromarray(crop)
+    draw = ImageDraw.Draw(picture)
+    _rectangle(draw, _inside(face.box, frame), COLOURS[0], 2)
+    _label(draw, picture.size, (0, TILE), parsed, COLOURS[0], TILE / 26)
+    return picture
+
+
+def _landmarks(pixels: np.ndarray, face: dict) -> Image.Image:
+    frame = square(*crop_frame(face), SURROUNDINGS)
+    crop = crop_square(pixels, frame, TILE) // 2
+    points = (face["landmarks_xy"] - frame[:2]) * (TILE / (frame[2] - frame[0]))
+    draw_contours(crop, points, outline=True, width=3)
+    picture = Image.fromarray(crop)
+    draw = ImageDraw.Draw(picture)
+    yaw, pitch, roll = head_pose(face)
+    text = f"yaw {yaw:+.0f}°   pitch {pitch:+.0f}°   roll {roll:+.0f}°"
+    _label(draw, picture.size, (0, TILE), text, COLOURS[1], TILE / 26)
+    return picture
+
+
+def _inside(box: Box, frame: Box) -> Box:
+    scale = TILE / (frame[2] - frame[0])
+    return tuple((value - start) * scale for value, start in zip(box, frame[:2] * 2, strict=True))
+
+
+def _rectangle(draw: ImageDraw.ImageDraw, box: Box, colour: tuple, line: int) -> None:
+    x0, y0, x1, y1 = box
+    draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=(0, 0, 0), width=line + 2)  # legible on any background
+    draw.rectangle(box, outline=colour, width=line)
+
+
+def _label(draw: ImageDraw.ImageDraw, size: tuple, corner: tuple, text: str, colour: tuple, height: float) -> None:
+    """Dark text on a plate of `colour`, its lower left at `corner`, pushed inside the picture."""
+    height = max(8, min(round(height), size[1] // 2))
+    longest = size[0] - height // 2
+    font = ImageFont.load_default(height)
+    if (length := font.getlength(text)) > longest:
+        font = ImageFont.load_default(max(8, int(height * longest / length)))
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    pad = height // 4
+    across, down = right - left + 2 * pad, bottom - top + 2 * pad
+    x = max(0, min(corner[0], size[0] - across))
+    y = max(0, min(corner[1] - down, size[1] - down))
+    draw.rectangle((x, y, x + across, y + down), fill=colour)
+    draw.text((x + pad - left, y + pad - top), text, fill=(16, 16, 16), font=font)
+
+
+def _stack(pictures: list[Image.Image]) -> Tensor:
+    return torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).float() / 255

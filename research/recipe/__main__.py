@@ -1,0 +1,98 @@
+"""`python -m research.recipe COMMAND`; the defaults are what the shipped weights were made with."""
+
+import argparse
+from pathlib import Path
+
+from realisid_core.bootstrap import find_host
+
+RUNS = Path("runs/miniature")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m research.recipe", description=__doc__)
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of pictures, states and logs (%(default)s)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    data = commands.add_parser("data", help="draw pictures of the face world")
+    data.add_argument("kind", choices=["scenes", "crops"])
+    data.add_argument("--shards", type=int, default=24, help="of 500 pictures each")
+    data.add_argument("--seed", type=int, default=1)
+    data.add_argument("--workers", type=int, default=2)
+
+    trainings = {  # steps, batch size, peak learning rate
+        "vae": (4700, 8, 6e-4),
+        "encoder": (3500, 64, 1e-3),
+        "base": (6500, 16, 6e-4),
+    }
+    for name, (steps, batch, rate) in trainings.items():
+        training = commands.add_parser(name, help=f"train the {name}; goes on where it stopped")
+        training.add_argument("--steps", type=int, default=steps)
+        training.add_argument("--batch", type=int, default=batch)
+        training.add_argument("--rate", type=float, default=rate)
+        training.add_argument("--seed", type=int, default=0)
+        training.add_argument("--save-minutes", type=float, default=4)
+
+    commands.choices["vae"].add_argument(
+        "--decoder-only", action="store_true", help="leave the encoder, whose latents the base has learnt, as it is"
+    )
+    commands.choices["base"].add_argument(
+        "--windows", action="store_true", help="three steps of four see windows round heads, four times as many"
+    )
+    commands.add_parser("latents", help="encode the scenes with the exported VAE")
+    commands.add_parser("export", help="write the weights of every part that has been trained")
+
+    grid = commands.add_parser("grid", help="sample a grid of pictures through the host")
+    grid.add_argument("--out", type=Path, default=RUNS / "grid.png")
+    grid.add_argument("--columns", type=int, default=4)
+    grid.add_argument("--rows", type=int, default=3)
+    grid.add_argument("--steps", type=int, default=20)
+    grid.add_argument("--guidance", type=float, default=4.0)
+    grid.add_argument("--seed", type=int, default=1000)
+    for command in ("latents", "export", "grid"):
+        commands.choices[command].add_argument("--weights", type=Path, help="folder (the runs' own `weights`)")
+    return parser
+
+
+def main() -> None:
+    args = _parser().parse_args()
+    find_host()
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    runs = args.runs
+    weights = getattr(args, "weights", None) or runs / "weights"
+    if args.command == "data":
+        from .data import draw
+
+        draw(runs / args.kind, args.shards, args.seed, args.kind, args.workers)
+    elif args.command in ("vae", "encoder", "base"):
+        from . import base, encoder, vae
+        from .run import Plan
+
+        plan = Plan(args.steps, args.batch, args.seed, args.rate, args.save_minutes)
+        if args.command == "vae":
+            vae.train(runs / "scenes", runs / "vae", plan, args.decoder_only)
+        elif args.command == "encoder":
+            encoder.train(runs / "crops", runs / "encoder", plan)
+        else:
+            base.train(runs / "scenes", runs / "latents", runs / "base", plan, args.windows)
+    elif args.command == "latents":
+        from safetensors.torch import load_file
+
+        from .base import encode
+
+        encode(runs / "scenes", load_file(weights / "vae.safetensors"), runs / "latents")
+    elif args.command == "export":
+        from .export import export
+
+        export(runs, weights)
+    else:
+        from .export import grid
+
+        grid(weights, args.out, args.columns, args.rows, args.steps, args.guidance, args.seed)
+
+
+if __name__ == "__main__":
+    main()
