@@ -49,7 +49,9 @@ class ParseFaces(io.ComfyNode):
         parsed = perception.parse_faces(faces, method, keep)
         masks = torch.stack([face.mask for _, face in parsed])
         crops = perception.masked_crops(parsed, size)
-        return io.NodeOutput(parsed, masks, crops, parsed.parsed, ui=ui.PreviewImage(masks_picture(parsed), cls=cls))
+        return io.NodeOutput(
+            parsed, masks, crops, str(parsed.parsed), ui=ui.PreviewImage(masks_picture(parsed), cls=cls)
+        )
 
 
 NODES = [ParseFaces]

@@ -24,7 +24,7 @@ def boxes_picture(faces: Faces) -> Tensor:
 
 def masks_picture(faces: Faces) -> Tensor:
     """[N, 512, 512, 3]: each face's surroundings, what the parser took away darkened, the crop's box, the parser."""
-    return _stack([_mask(faces.pixels(index), face, faces.parsed or "not parsed") for index, face in faces])
+    return _stack([_mask(faces.pixels(index), face, str(faces.parsed or "not parsed")) for index, face in faces])
 
 
 def landmarks_picture(landmarks: dict, image: Tensor | None = None) -> Tensor:

@@ -18,9 +18,11 @@ from realisid_pack.nodes.previews import masks_picture
 from realisid_core import geometry
 from realisid_core.perception import (
     KEEP,
+    Parsing,
     detect_faces,
     detection,
     face_landmarks,
+    faces_from_boxes,
     masked_crops,
     model_files,
     parse_faces,
@@ -77,7 +79,7 @@ def faces():
 
 def test_the_landmarks_outline_serves_without_weights(faces, folder):
     parsed = parse_faces(faces, "auto", "face")
-    assert parsed.parsed == "landmark outline: face"
+    assert parsed.parsed == Parsing("landmarks", "face")
     landmarks = face_landmarks(faces)["frames"][0]
     for face, marks in zip(parsed.faces[0], landmarks, strict=True):
         assert face.mask.shape == (512, 1024) and face.mask.min() >= 0 and face.mask.max() == 1
@@ -87,13 +89,13 @@ def test_the_landmarks_outline_serves_without_weights(faces, folder):
         assert photos.overlap((x0, y0, x1, y1), extent(face.mask)) > 0.95
         ring = marks["landmarks_xy"][list(FACE_OVAL)]
         assert area(ring) <= face.mask.sum() <= area(ring) + length(ring)  # at most the edge's pixels more
-    assert "no hair: that needs parsing_bisenet.pth" in parse_faces(faces, "auto", "face and hair").parsed
+    assert "no hair: that needs parsing_bisenet.pth" in str(parse_faces(faces, "auto", "face and hair").parsed)
 
 
 def test_weights_without_facexlib_do_not_stop_what_chooses_by_itself(faces, folder, monkeypatch):
     (folder / model_files.BISENET.name).write_bytes(b"another pack's")
     monkeypatch.setitem(sys.modules, "facexlib", None)
-    assert parse_faces(faces, "auto", "face").parsed == "landmark outline: face"
+    assert parse_faces(faces, "auto", "face").parsed == Parsing("landmarks", "face")
 
 
 def area(ring: np.ndarray) -> float:
@@ -140,7 +142,7 @@ def test_bisenet_gives_what_facexlibs_own_network_gives(faces, folder, monkeypat
     network = bisenet(3)
     place(folder, monkeypatch, parsing, "BISENET", network.state_dict())
     parsed = parse_faces(faces, "auto", "head and neck")
-    assert parsed.parsed == "BiSeNet: head and neck"
+    assert parsed.parsed == Parsing("bisenet", "head and neck") and str(parsed.parsed) == "BiSeNet: head and neck"
     face = parsed.faces[0][0]
     x0, y0, x1, y1 = geometry.square(*face.found, parsing.SURROUNDINGS)  # inside the frame for this face
     crop = Image.fromarray(parsed.pixels(0)).resize((512, 512), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))
@@ -297,3 +299,11 @@ def test_retinaface_reads_its_heads(folder, monkeypatch):
     for face in faces[:20]:
         middle = np.array([face.found[:2], face.found[2:]]).mean(0)
         assert np.abs(face.points - middle).max() < 1e-3
+
+
+def test_faces_remember_how_they_came_to_be(faces, folder):
+    """What a checkpoint's config can be compared with."""
+    parsed = parse_faces(detect_faces(photos.photo(), margin=0.2), "landmarks", "face and hair")
+    assert (parsed.detector, parsed.margin, parsed.parsed) == ("yunet", 0.2, Parsing("landmarks", "face"))
+    given = parse_faces(faces_from_boxes(photos.photo(), faces.bounding_boxes()[0][:1]), keep="everything")
+    assert (given.detector, given.box, str(given.parsed)) == ("", "given", "nothing zeroed")

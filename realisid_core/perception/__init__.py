@@ -6,7 +6,7 @@ when first used.
 """
 
 from .detection import BACKENDS, ORDERS, detect_faces
-from .faces import Face, Faces, checked_image, crop_square, faces_from_boxes, require_faces
+from .faces import Face, Faces, Parsing, checked_image, crop_square, faces_from_boxes, require_faces
 from .landmarks import crop_frame, describe_face, face_landmarks, head_pose, landmarked_faces
 from .parsing import KEEP, METHODS, masked_crops, parse_faces
 
@@ -17,6 +17,7 @@ __all__ = [
     "ORDERS",
     "Face",
     "Faces",
+    "Parsing",
     "checked_image",
     "crop_frame",
     "crop_square",

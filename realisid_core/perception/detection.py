@@ -59,7 +59,7 @@ def detect_faces(
     image = checked_image(image)
     if backend not in BACKENDS:
         raise ValueError(f"There is no face detector {backend!r}; expected one of {', '.join(BACKENDS)}.")
-    faces = Faces(image)
+    faces = Faces(image, detector=backend, box="detector", margin=margin)
     progress = comfy.utils.ProgressBar(len(image)) if len(image) > 1 else None  # one is done in an instant
     for number in range(len(image)):
         detections = BACKENDS[backend](faces.pixels(number), threshold)

@@ -11,6 +11,14 @@ from torch import Tensor
 from ..geometry import from_pixels, read_bounding_boxes, square
 
 Box = tuple[float, float, float, float]
+BOXES = ("landmarks", "detector", "given")  # the landmarks' square, the detector's, or somebody else's
+PARSERS = {
+    "bisenet": "BiSeNet",
+    "person": "MediaPipe's person mask",
+    "landmarks": "landmark outline",
+    "world": "the face world's own mask",
+    "none": "nothing zeroed",
+}
 LARGEST = 8  # a box may be so many pictures wide; past that it is a mistake, and costs memory
 
 
@@ -36,19 +44,44 @@ class Face:
     number: int = 0
 
 
+@dataclass(frozen=True)
+class Parsing:
+    """How faces were parsed; two that used the same parser and kept the same are equal. `str()` says it in words.
+
+    Attributes:
+        parser: a key of `PARSERS`.
+        keep: what was really kept, one of `parsing.KEEP`.
+        note: what is not as it was asked for, in words.
+    """
+
+    parser: str
+    keep: str
+    note: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        text = PARSERS[self.parser] if self.keep == "everything" else f"{PARSERS[self.parser]}: {self.keep}"
+        return f"{text} ({self.note})" if self.note else text
+
+
 @dataclass
 class Faces:
-    """The faces of a batch of images.
+    """The faces of a batch of images, and how they came to be: what a checkpoint's config records of its training.
 
     Attributes:
         image: [B, H, W, 3], 0..1.
         faces: one list per image.
-        parsed: what parsed them and what was kept, in words; None before parsing.
+        parsed: what parsed them and what was kept; None before parsing.
+        detector: which found them, one of `detection.BACKENDS`; "" where none did.
+        box: what the square boxes are, one of `BOXES`; "" where it is not known.
+        margin: by how much of its side every box was enlarged.
     """
 
     image: Tensor
     faces: list[list[Face]] = field(default_factory=list)
-    parsed: str | None = None
+    parsed: Parsing | None = None
+    detector: str = ""
+    box: str = ""
+    margin: float = 0.0
 
     def __len__(self) -> int:
         return sum(map(len, self.faces))
@@ -152,7 +185,7 @@ def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces
                 f"The bounding box {corners} (made square, in pixels) does not lie on the {width}×{height} picture. "
                 "Is it from another picture, or in fractions instead of pixels?"
             )
-    return Faces(image, faces)
+    return Faces(image, faces, box="given", margin=margin)
 
 
 def require_faces(faces: Faces) -> Faces:

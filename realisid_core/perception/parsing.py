@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..geometry import square
 from .detection import managed
-from .faces import Box, Face, Faces, crop_square
+from .faces import Box, Face, Faces, Parsing, crop_square
 from .landmark_paths import FACE_OVAL
 from .landmarks import face_landmarks
 from .model_files import BISENET, load_checked, load_weights, placed
@@ -40,7 +40,7 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
         keep: one of `KEEP`.
 
     Returns:
-        New Faces; `parsed` says in words what was used.
+        New Faces; `parsed` says what was used.
 
     Raises:
         ValueError: unknown method or keep, weights that cannot be had, or a face without landmarks.
@@ -48,15 +48,14 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
     if method not in METHODS or keep not in KEEP:
         raise ValueError(f"method {method!r}, keep {keep!r}; expected one of {METHODS} and one of {tuple(KEEP)}.")
     if keep == "everything":
-        masks, parsed = _everything(faces), "nothing zeroed"
+        masks, parsed = _everything(faces), Parsing("none", keep)
     elif takes_bisenet(method):
-        masks, parsed = _by_bisenet(faces, keep), f"BiSeNet: {keep}"
+        masks, parsed = _by_bisenet(faces, keep), Parsing("bisenet", keep)
     else:
-        masks, parsed = _by_landmarks(faces), "landmark outline: face"
-        if keep != "face":
-            parsed += f" (no {keep.removeprefix('face and ')}: that needs {BISENET.name} and facexlib)"
+        lacking = f"no {keep.removeprefix('face and ')}: that needs {BISENET.name} and facexlib"
+        masks, parsed = _by_landmarks(faces), Parsing("landmarks", "face", "" if keep == "face" else lacking)
     parsed_faces = [[replace(face, mask=next(masks)) for face in found] for found in faces.faces]
-    return Faces(faces.image, parsed_faces, parsed)
+    return replace(faces, faces=parsed_faces, parsed=parsed)
 
 
 def takes_bisenet(method: str) -> bool:

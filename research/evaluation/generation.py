@@ -13,7 +13,7 @@ from realisid_core.geometry import FaceBox
 from realisid_core.identity.clip_projector import embed_person
 from realisid_core.miniature.loading import load_miniature
 from realisid_core.miniature.networks import IMAGE_SIZE
-from realisid_core.perception import Faces, detect_faces, face_landmarks, faces_from_boxes
+from realisid_core.perception import Faces, Parsing, detect_faces, face_landmarks, faces_from_boxes
 from realisid_core.perception.faces import to_image, to_uint8
 from realisid_core.persons import Person
 from realisid_core.sampling.apply import apply_branch
@@ -25,7 +25,7 @@ from ..world import Scene, caption, render
 from .tasks import Task
 
 PHOTO_SIZE, PHOTO_MARGIN = 512, 0.2
-PARSED = "the world's own mask of face and hair"  # what BiSeNet gives of a photo
+PARSED = Parsing("world", "face and hair")  # what BiSeNet gives of a photo
 
 
 @dataclass(frozen=True)
