@@ -305,5 +305,5 @@ def test_faces_remember_how_they_came_to_be(faces, folder):
     """What a checkpoint's config can be compared with."""
     parsed = parse_faces(detect_faces(photos.photo(), margin=0.2), "landmarks", "face and hair")
     assert (parsed.detector, parsed.margin, parsed.parsed) == ("yunet", 0.2, Parsing("landmarks", "face"))
-    given = parse_faces(faces_from_boxes(photos.photo(), faces.bounding_boxes()[0][:1]), keep="everything")
+    given = parse_faces(faces_from_boxes(photos.photo(), parsed.bounding_boxes()), keep="everything")
     assert (given.detector, given.box, str(given.parsed)) == ("", "given", "nothing zeroed")
