@@ -51,7 +51,7 @@ class LocationBoxes(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, boxes=None, width=None, height=None) -> bool | str:
-        from ..realisid_core.geometry import parse_boxes
+        from ..realisid_core.box_formats import parse_boxes
 
         if boxes is not None and width is not None and height is not None:
             try:
@@ -62,8 +62,9 @@ class LocationBoxes(io.ComfyNode):
 
     @classmethod
     def execute(cls, width, height, boxes, background=None, bboxes=None) -> io.NodeOutput:
-        from ..realisid_core.box_pictures import draw_layout, union_mask
-        from ..realisid_core.geometry import from_bounding_boxes, parse_boxes, to_editor
+        from ..realisid_core.box_formats import from_bounding_boxes, parse_boxes, to_editor
+        from ..realisid_core.conditions.location_mask import union_mask
+        from .previews import draw_layout
 
         face_boxes = parse_boxes(boxes, width, height)
         seeds = None
@@ -113,7 +114,8 @@ class BoxesFromFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces, width, height, scale) -> io.NodeOutput:
-        from ..realisid_core.box_pictures import boxes_from_faces, draw_layout
+        from ..realisid_core.perception.layout import boxes_from_faces
+        from .previews import draw_layout
 
         boxes = boxes_from_faces(faces, width, height, scale)
         return io.NodeOutput(boxes, ui=ui.PreviewImage(draw_layout(boxes), cls=cls))

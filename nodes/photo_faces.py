@@ -14,10 +14,11 @@ def boxes_of(filename: str, subfolder: str, kind: str, width: int, height: int) 
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    from ..realisid_core.box_pictures import boxes_from_faces
-    from ..realisid_core.geometry import MAX_BOXES, to_editor
+    from ..realisid_core.box_formats import to_editor
+    from ..realisid_core.geometry import MAX_BOXES
     from ..realisid_core.perception import detect_faces
     from ..realisid_core.perception.faces import to_image
+    from ..realisid_core.perception.layout import boxes_from_faces
 
     path = _file(filename, subfolder, kind)
     try:

@@ -2,18 +2,32 @@
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from ..realisid_core.conditions.contours import draw_contours
-from ..realisid_core.geometry import square
-from ..realisid_core.perception.faces import Box, Face, Faces, crop_square, to_uint8
+from ..realisid_core.geometry import FaceBoxes, relative_size, square
+from ..realisid_core.perception.faces import Box, Face, Faces, crop_square, to_image, to_uint8
 from ..realisid_core.perception.landmarks import crop_frame, head_pose
 
 LEAST_EDGE, MOST_EDGE = 512, 1024  # small pictures are enlarged, so that figures stay legible
 TILE = 512
 SURROUNDINGS = 0.5
 COLOURS = ((255, 196, 0), (0, 200, 255), (255, 92, 138), (120, 220, 90), (190, 140, 255), (255, 140, 60))
+# one a person, the same in the editor; apart from each other for colour-blind eyes (Okabe and Ito)
+PERSON_COLOURS = (
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (240, 228, 66),
+    (213, 94, 0),
+    (0, 114, 178),
+    (187, 187, 187),
+)
+LAYOUT_EDGE = 768
+SMALL_FACE = 1 / 6
+BACKGROUND = (38, 40, 46)
 REMOVED = np.array((24, 26, 32))  # what a parser took away is shown in this colour, faintly
 
 
@@ -34,6 +48,31 @@ def landmarks_picture(landmarks: dict, image: Tensor | None = None) -> Tensor:
         pixels = to_uint8(image[index]) if image is not None else np.zeros((*landmarks["image_size"], 3), np.uint8)
         tiles += [_landmarks(pixels, face) for face in found]
     return _stack(tiles)
+
+
+def draw_layout(boxes: FaceBoxes, background: Tensor | None = None) -> Tensor:
+    """The boxes with number, name and relative size over the background, fitted and centred: [1, h, w, 3] in 0..1."""
+    scale = LAYOUT_EDGE / max(boxes.width, boxes.height)
+    size = round(boxes.width * scale), round(boxes.height * scale)
+    picture = Image.new("RGB", size, BACKGROUND)
+    if background is not None:
+        photo = Image.fromarray(to_uint8(background[0, ..., :3].cpu()))
+        photo = ImageOps.contain(photo, size, Image.Resampling.LANCZOS)
+        picture.paste(photo, ((size[0] - photo.width) // 2, (size[1] - photo.height) // 2))
+    draw = ImageDraw.Draw(picture, "RGBA")
+    font = ImageFont.load_default(size=18)
+    for number, box in enumerate(boxes.boxes):
+        colour = PERSON_COLOURS[number % len(PERSON_COLOURS)]
+        corners = box.scaled(*size)
+        draw.rectangle(corners, fill=(*colour, 48), outline=colour, width=3)
+        fraction = relative_size(box, boxes.width, boxes.height)
+        words = [str(number), " ".join(box.name.split()), f"1/{1 / fraction:.1f}"]
+        label = "  ".join(filter(None, words)) + " small" * (fraction < SMALL_FACE)
+        x, y = max(corners[0], 0), min(max(corners[1], 0), size[1] - 26)
+        x = min(x, size[0] - draw.textlength(label, font) - 12)
+        draw.rectangle((x, y, x + draw.textlength(label, font) + 12, y + 26), fill=(*colour, 235))
+        draw.text((x + 6, y + 3), label, fill=(0, 0, 0), font=font)
+    return to_image(picture)
 
 
 def _boxes(pixels: np.ndarray, found: list[Face]) -> Image.Image:

@@ -103,14 +103,6 @@ def relocate(
     return rows @ features @ columns
 
 
-def location_mask(boxes: Sequence[FaceBox], height: int, width: int, device=None, dtype=torch.float32) -> Tensor:
-    """`c_loc`: [B, 1, height, width], 1 inside the box, 0 outside, the covered fraction where its edge cuts a cell."""
-    spans = [box.scaled(width, height) for box in boxes]
-    rows = torch.stack([axis_coverage(y0, y1, height) for _, y0, _, y1 in spans]).to(device=device, dtype=dtype)
-    columns = torch.stack([axis_coverage(x0, x1, width) for x0, _, x1, _ in spans]).to(device=device, dtype=dtype)
-    return rearrange(rows, "b h -> b 1 h 1") * rearrange(columns, "b w -> b 1 1 w")
-
-
 def own_regions(boxes: Sequence[FaceBox], height: int, width: int) -> Tensor:
     """[N, height, width]: 1 in the cells whose nearest face is that of box n, 0 in the others.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from realisid_core import geometry
+from realisid_core import box_formats, geometry
 
 WEB = Path(__file__).parent / "web"
 VECTORS = json.loads((WEB / "box_vectors.json").read_text(encoding="utf-8"))
@@ -20,7 +20,7 @@ def title(case):
 @pytest.mark.parametrize("case", VECTORS["valid"], ids=title)
 def test_reads(case):
     frame = case["width"], case["height"]
-    found = geometry.parse_boxes(case["value"], *frame).boxes
+    found = box_formats.parse_boxes(case["value"], *frame).boxes
     assert [(box.x, box.y, box.name) for box in found] == [(box["x"], box["y"], box["name"]) for box in case["boxes"]]
     sizes = [geometry.relative_size(box, *frame) for box in found]
     assert sizes == pytest.approx([box["size"] for box in case["boxes"]])
@@ -29,7 +29,7 @@ def test_reads(case):
 @pytest.mark.parametrize("case", VECTORS["invalid"], ids=title)
 def test_refuses_and_says_why(case):
     with pytest.raises(ValueError, match=case["reason"]):
-        geometry.parse_boxes(case["value"], case["width"], case["height"])
+        box_formats.parse_boxes(case["value"], case["width"], case["height"])
 
 
 def test_the_editors_own_tests_pass():

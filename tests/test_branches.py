@@ -12,8 +12,8 @@ from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
 import nodes as host_nodes
 from realisid_core.branches.features import local_branch
 from realisid_core.conditions.contours import pose_expression_image
+from realisid_core.conditions.location_mask import location_mask
 from realisid_core.geometry import FaceBox
-from realisid_core.resampling import location_mask
 from realisid_core.sampling.apply import apply_branch
 from realisid_core.sampling.control import BranchControl, Savings, Sharing
 

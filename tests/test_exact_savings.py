@@ -24,8 +24,8 @@ from pictures import (
 )
 
 from realisid_core.branches.features import global_branch
+from realisid_core.conditions.location_mask import location_mask
 from realisid_core.miniature.loading import load_miniature
-from realisid_core.resampling import location_mask
 from realisid_core.sampling import control as control_module
 from realisid_core.sampling.apply import apply_branch
 from realisid_core.sampling.control import BranchControl, Savings

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realisid_core.geometry import FaceBox, from_bounding_boxes, parse_boxes, relative_size, square, to_editor
+from realisid_core.box_formats import from_bounding_boxes, parse_boxes, to_editor
+from realisid_core.geometry import FaceBox, relative_size, square
 
 
 def written(**entry) -> str:

@@ -7,11 +7,13 @@ import torch
 from photos import photo
 from pictures import miniature
 from realisid_pack.nodes.boxes import LocationBoxes
+from realisid_pack.nodes.previews import draw_layout
 
-from realisid_core.box_pictures import boxes_from_faces, draw_layout, union_mask
+from realisid_core.conditions.location_mask import union_mask
 from realisid_core.geometry import FaceBox, FaceBoxes
 from realisid_core.identity.clip_projector import IDEmbedding, embed_person
 from realisid_core.perception import Faces, detect_faces, masked_crops, parse_faces
+from realisid_core.perception.layout import boxes_from_faces
 from realisid_core.persons import combine, place
 
 FRAME = FaceBoxes((FaceBox(0.1, 0.1, 0.3, 0.3), FaceBox(0.5, 0.5, 0.25, 0.25)), 512, 512)

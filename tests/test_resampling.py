@@ -6,8 +6,9 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from realisid_core.conditions.location_mask import location_mask
 from realisid_core.geometry import FaceBox
-from realisid_core.resampling import crop_and_enlarge, crop_matrix, location_mask, relocate, relocation_matrix
+from realisid_core.resampling import crop_and_enlarge, crop_matrix, relocate, relocation_matrix
 
 FINE = 4000
 spans = st.tuples(st.floats(-6, 20), st.floats(0.3, 24)).map(lambda span: (span[0], span[0] + span[1]))

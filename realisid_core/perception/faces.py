@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..geometry import from_pixels, read_bounding_boxes, square
+from ..box_formats import read_bounding_boxes
+from ..geometry import from_pixels, square
 
 Box = tuple[float, float, float, float]
 BOXES = ("landmarks", "detector", "given")  # the landmarks' square, the detector's, or somebody else's

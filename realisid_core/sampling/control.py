@@ -19,9 +19,10 @@ from ..attention.masked import masked_cross_attention
 from ..branches.features import Injection, branch_vector, global_branch, local_features, relocate_feature
 from ..checkpoint import RealisIDConfig
 from ..conditions.contours import pose_expression_image
+from ..conditions.location_mask import location_mask
 from ..geometry import LATENT_CELL, FaceBox
 from ..persons import Person
-from ..resampling import location_mask, own_regions, relocate
+from ..resampling import own_regions, relocate
 from .rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, read_rows
 from .run_cache import Cache, computed_once, token_projections
 

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from ..resampling import location_mask
+from ..conditions.location_mask import location_mask
 from .base import Base
 from .data import Batch
 from .loss import add_noise, prediction_error, training_loss

@@ -13,9 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ..branches.features import Injection, add_injections, branch_vector, global_branch, local_branch
 from ..checkpoint import RealisIDConfig, RealisIDModel
+from ..conditions.location_mask import location_mask
 from ..geometry import LATENT_CELL, FaceBox
 from ..identity.clip_projector import IDProjector
-from ..resampling import location_mask
 from .base import Base
 
 LOCAL_HINT, GLOBAL_HINT = 3, 1  # channels of the pose-expression image and of the location mask
