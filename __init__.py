@@ -1,7 +1,9 @@
-"""RealisID for ComfyUI: pictures that show this person, in the box you drew."""
+"""RealisID for ComfyUI: pictures that show this person, in the box you drew.
+
+The page's files are named in pyproject.toml: `[tool.comfy] web` serves them under the project's name, whatever this
+folder is called. A WEB_DIRECTORY would load each of them a second time.
+"""
 
 from .nodes import comfy_entrypoint
 
-WEB_DIRECTORY = "./web"
-
-__all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
+__all__ = ["comfy_entrypoint"]

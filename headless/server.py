@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,15 +32,17 @@ class Server:
 
 
 @contextmanager
-def running_server(host: Path, home: Path, *options: str) -> Iterator[Server]:
+def running_server(host: Path, home: Path, *options: str, packs: Iterable[str] = (NAME,)) -> Iterator[Server]:
     """Start `host` on a free port of 127.0.0.1, wait until it answers, stop it at the end.
+
+    `packs`: the folders in custom_nodes that are this pack, one or several.
 
     Raises RuntimeError with the end of the server's log if it does not come up.
     """
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     log = home / "server.log"
-    command = server_command(host, home, "--port", str(port), *options)
+    command = server_command(host, home, "--port", str(port), *options, packs=packs)
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=host, env=environment())
     server = Server(address, home, log, process)
@@ -56,9 +58,9 @@ def running_server(host: Path, home: Path, *options: str) -> Iterator[Server]:
             process.wait()
 
 
-def server_command(host: Path, home: Path, *options: str) -> list[str]:
+def server_command(host: Path, home: Path, *options: str, packs: Iterable[str] = (NAME,)) -> list[str]:
     """The command line that runs `host` with this pack, keeping everything it writes in `home`."""
-    lay_out(home)
+    lay_out(home, packs)
     return [
         *(sys.executable, str(host / "main.py")),
         *("--base-directory", str(home)),
@@ -69,18 +71,18 @@ def server_command(host: Path, home: Path, *options: str) -> list[str]:
     ]
 
 
-def lay_out(home: Path) -> None:
-    """ComfyUI's folders, and the pack under the name that its users have it under."""
+def lay_out(home: Path, packs: Iterable[str]) -> None:
+    """ComfyUI's folders, and the pack: as a link, or as a copy where links are not allowed."""
     for folder in ("custom_nodes", "input", "output", "temp", "user", "models"):
         (home / folder).mkdir(parents=True, exist_ok=True)
-    pack = home / "custom_nodes" / NAME
-    if pack.is_symlink():
-        pack.unlink()
-    try:
-        pack.symlink_to(PACK, target_is_directory=True)
-    except OSError:  # Windows without developer mode
-        shutil.rmtree(pack, ignore_errors=True)
-        shutil.copytree(PACK, pack, ignore=NOT_THE_PACK)
+    for pack in (home / "custom_nodes" / name for name in packs):
+        if pack.is_symlink():
+            pack.unlink()
+        try:
+            pack.symlink_to(PACK, target_is_directory=True)
+        except OSError:  # Windows without developer mode
+            shutil.rmtree(pack, ignore_errors=True)
+            shutil.copytree(PACK, pack, ignore=NOT_THE_PACK)
 
 
 def models_of(host: Path, home: Path) -> Path:

@@ -40,6 +40,20 @@ class OneCore(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__ = self.own_spec
 
 
+class NoTestPackage:
+    """The pack's `__init__.py` is ComfyUI's to load; pytest, left alone, imports it as a test package, and fails where
+    the folder's name is no identifier, as `ComfyUI-RealisID` is none."""
+
+    @staticmethod
+    def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Dir | None:
+        inside = path.resolve().is_relative_to(PACK / "tests")
+        return None if inside else pytest.Dir.from_parent(parent, path=path)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(NoTestPackage())
+
+
 sys.meta_path.insert(0, OneCore())
 load("realisid_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)])
 

@@ -32,7 +32,7 @@ def test_the_pack_adds_nothing_to_the_servers_log_but_its_import_time(server, tm
     imports = [line for line in start if line.endswith(NAME)]
     assert len(imports) == 1
     assert "seconds: " in imports[0]
-    theirs = ("Adding extra search path", "Import times for custom nodes", "Database")
+    theirs = ("Adding extra search path", "Import times for custom nodes", "Database", "Automatically register web")
     new = [line for line in start if not line.startswith(theirs) and line not in usual | {"", imports[0]}]
     assert new == []
 

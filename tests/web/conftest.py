@@ -36,7 +36,7 @@ def browser():
 @pytest.fixture(scope="session")
 def addresses(server, tmp_path_factory):
     """Where each frontend is served."""
-    import realisid_host
+    from realisid_bootstrap import host_path
     from realisid_pack.headless.server import running_server
 
     newer = newer_frontend()
@@ -44,7 +44,7 @@ def addresses(server, tmp_path_factory):
         yield {"installed": server.address}
         return
     home = tmp_path_factory.mktemp("newer")
-    with running_server(realisid_host.host_path(), home, "--cpu", "--front-end-root", str(newer)) as second:
+    with running_server(host_path(), home, "--cpu", "--front-end-root", str(newer)) as second:
         yield {"installed": server.address, "newer": second.address}
 
 
@@ -74,7 +74,7 @@ def page(request, browser, addresses):
     page.evaluate("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", renderer == "nodes2")
     time.sleep(1.5)  # the start-up graph arrives a moment after the app is ready
     yield page
-    assert not [complaint for complaint in page.complaints if "/extensions/ComfyUI-RealisID/" in complaint]
+    assert not [complaint for complaint in page.complaints if "/extensions/comfyui-realisid/" in complaint]
     page.close()
 
 
