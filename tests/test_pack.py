@@ -10,6 +10,7 @@ import textwrap
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from realisid_bootstrap import PACK, host_path
 from realisid_pack.headless.server import NAME, environment, server_command
 
@@ -108,10 +109,14 @@ def test_requirements_leave_torch_and_numpy_alone():
         assert requirement.specifier.contains(oldest_in_use), requirement
 
 
+def requirements_in(file) -> list[Requirement]:
+    lines = [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    return [Requirement(line) for line in lines if line]
+
+
 def everything_asked_for(file) -> dict[str, list[Requirement]]:
     """Each package that a requirements file asks for, itself or through what it installs, with the requests for it."""
-    lines = [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    waiting = [Requirement(line) for line in lines if line]
+    waiting = requirements_in(file)
     asked: dict[str, list[Requirement]] = {}
     while waiting:
         requirement = waiting.pop()
@@ -122,3 +127,33 @@ def everything_asked_for(file) -> dict[str, list[Requirement]]:
             waiting += map(Requirement, importlib.metadata.requires(name) or [])
         asked.setdefault(name, []).append(requirement)
     return asked
+
+
+SYSTEMS = [("Linux", "linux", "x86_64"), ("Windows", "win32", "AMD64"), ("Darwin", "darwin", "arm64")]
+DEVELOPMENT = ["requirements.txt", "requirements-training.txt", "requirements-dev.txt"]
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system[0])
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_what_a_checkout_installs_is_pinned(python, system):
+    """To one version of each package, on every system, and no requirement asks for another."""
+    about = {"python_version": python, "python_full_version": f"{python}.7", "extra": ""}
+    about |= dict(zip(("platform_system", "sys_platform", "platform_machine"), system, strict=True))
+    pins: dict[str, Version] = {}
+    for pin in requirements_in(PACK / "requirements-lock.txt"):
+        if pin.marker is None or pin.marker.evaluate(about):
+            assert canonicalize_name(pin.name) not in pins, pin
+            ((_, pins[canonicalize_name(pin.name)]),) = ((s.operator, Version(s.version)) for s in pin.specifier)
+    asked = [requirement for name in DEVELOPMENT for requirement in requirements_in(PACK / name)]
+    for requirement in (wish for wish in asked if wish.marker is None or wish.marker.evaluate(about)):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_the_lock_holds_everything_that_requirements_bring_along():
+    pinned = {canonicalize_name(pin.name) for pin in requirements_in(PACK / "requirements-lock.txt")}
+    assert {name for file in DEVELOPMENT for name in everything_asked_for(PACK / file)} <= pinned
+
+
+def test_tools_are_pinned_where_they_are_asked_for():
+    tools = requirements_in(PACK / "requirements-dev.txt")
+    assert not [str(tool) for tool in tools if [pin.operator for pin in tool.specifier] != ["=="]]
