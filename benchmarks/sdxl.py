@@ -11,9 +11,12 @@ import torch
 from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 
-from realisid_core.checkpoint import RealisIDConfig, RealisIDModel
+from realisid_core.config import RealisIDConfig
 from realisid_core.geometry import FaceBox
 from realisid_core.identity.clip_projector import IDProjector
+from realisid_core.identity.encoder import IDEmbedding
+from realisid_core.methods import METHODS
+from realisid_core.model import RealisIDModel
 from realisid_core.persons import Person
 
 UNET = {
@@ -76,7 +79,8 @@ def realisid(dtype: torch.dtype, local_size: int) -> RealisIDModel:
     device = comfy.model_management.get_torch_device()
     projector = randomise(IDProjector(config.clip_width, config.context_dim, device=device, dtype=torch.float32))
     patcher = ModelPatcher(projector, load_device=device, offload_device=torch.device("cpu"))
-    return RealisIDModel(config, controlnet(dtype, 3), controlnet(dtype, 1), patcher, "random weights")
+    parts = {"local": controlnet(dtype, 3), "global": controlnet(dtype, 1), "id_projector": patcher}
+    return RealisIDModel(METHODS["realisid"], config, parts, "random weights")
 
 
 def text(model: ModelPatcher, seed: int) -> list:
@@ -91,7 +95,7 @@ def people(number: int, tokens: int, side: int) -> list[Person]:
     size = min(0.3, 0.9 / number)
     return [
         Person(
-            torch.randn(1, tokens, UNET["context_dim"]),
+            IDEmbedding(torch.randn(1, tokens, UNET["context_dim"])),
             {"landmarks_xy": generator.uniform(0, 100, (478, 2)), "bbox_xyxy": np.array([0.0, 0.0, 100.0, 100.0])},
             FaceBox(0.05 + 0.9 * i / number, 0.3, size, size),
             (side, side),

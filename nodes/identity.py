@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io, ui
 
+from ..realisid_core.persons import embed_person
 from .sockets import Faces, IDEmbedding, RealisIDModel
 
 
@@ -36,8 +37,6 @@ class IDEmbeddingNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, realisid, clip_vision, faces) -> io.NodeOutput:
-        from ..realisid_core.identity.clip_projector import embed_person
-
         embedding, crops = embed_person(realisid, clip_vision, faces)
         return io.NodeOutput(embedding, ui=ui.PreviewImage(crops, cls=cls))
 

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..realisid_core.geometry import MAX_BOXES
+from ..realisid_core.persons import combine, place
 from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons
 
 
@@ -56,9 +57,8 @@ class Person(io.ComfyNode):
 
     @classmethod
     def execute(cls, id_embedding, boxes, index, local_strength, global_strength, landmarks=None) -> io.NodeOutput:
-        from ..realisid_core.persons import place
-
-        return io.NodeOutput((place(id_embedding, boxes, index, landmarks, local_strength, global_strength),))
+        strengths = {"local": local_strength, "global": global_strength}
+        return io.NodeOutput((place(id_embedding, boxes, index, landmarks, strengths),))
 
 
 class CombinePersons(io.ComfyNode):
@@ -78,8 +78,6 @@ class CombinePersons(io.ComfyNode):
 
     @classmethod
     def execute(cls, **persons) -> io.NodeOutput:
-        from ..realisid_core.persons import combine
-
         return io.NodeOutput(combine([persons[key] for key in sorted(persons) if persons[key] is not None]))
 
 

@@ -1,107 +1,36 @@
-"""One .safetensors holds a trained RealisID: `local.*`, `global.*`, `id_projector.*` and its JSON config.
+"""One .safetensors file holds a trained method: its parts' tensors (`local.*`, `global.*`, …) and its JSON config.
 
-The branches' keys are the host's ControlNet layout, and the host's own loader builds the networks, so that whatever it
-does with memory applies to them. A part may be absent: an ablation, or someone's own ControlNet in its place.
+`METHODS` says which parts a method has; each part builds its network the host's own way, so that whatever the host does
+with memory applies to it. A part may be absent: an ablation, or someone's own ControlNet in its place.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
-import comfy.model_management
+import comfy.utils
 import torch
-from comfy.controlnet import ControlNet, load_controlnet_state_dict
-from comfy.model_patcher import ModelPatcher
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .identity.clip_projector import IDProjector, null_identity, projector_of
+from .config import FORMAT_VERSION, Config, RealisIDConfig, shown
+from .methods import METHODS
+from .model import Network, RealisIDModel
+
+__all__ = ["RealisIDConfig", "RealisIDModel", "build", "load_checkpoint", "save_checkpoint"]
 
 METADATA_KEY = "realisid"
-FORMAT_VERSION = 1
+LONGEST_CONFIG = 100_000  # characters
+LARGEST_WEIGHT = torch.finfo(torch.float16).max  # in half precision, a larger one is infinite
 
 
-@dataclass(frozen=True)
-class RealisIDConfig:
-    """What a checkpoint was trained for; every field changes what its branches expect.
-
-    Attributes:
-        base: architecture of the UNet, "sdxl" or "miniature".
-        context_dim: width of the ID embedding's tokens.
-        clip_vision: the image encoder, in words; `clip_tokens` and `clip_width` are its penultimate layer's shape.
-        local_size: side of the enlarged face region, in latent cells.
-        keep: what the face parser keeps of the crop that CLIP sees.
-        outline: whether the pose-expression image shows the face's outline.
-        y_mode: the branches' vector conditioning: "sizes" (pooled part zero) or "prompt" (the prompt's own).
-        crop: False where the local branch works on the whole latent, landmarks drawn in place (the ablation).
-        format_version: of this file's layout.
-    """
-
-    base: str = "sdxl"
-    context_dim: int = 2048
-    clip_vision: str = "CLIP-ViT-H-14"
-    clip_tokens: int = 257
-    clip_width: int = 1280
-    local_size: int = 64
-    keep: str = "face and hair"
-    outline: bool = False
-    y_mode: str = "sizes"
-    crop: bool = True
-    format_version: int = FORMAT_VERSION
-
-    def differences(self, expected: "RealisIDConfig") -> str:
-        """What is not as expected, in words: "crop True (here False)"; empty where all is."""
-        theirs, mine = asdict(self), asdict(expected)
-        return ", ".join(f"{key} {theirs[key]} (here {mine[key]})" for key in mine if mine[key] != theirs[key])
-
-
-@dataclass(frozen=True)
-class RealisIDModel:
-    """A loaded checkpoint.
-
-    Attributes:
-        local, global_: the branches as the host's ControlNets; None where the file has none.
-        projector: the IDProjector, wrapped for the host's memory management; None where the file has none.
-    """
-
-    config: RealisIDConfig
-    local: ControlNet | None
-    global_: ControlNet | None
-    projector: ModelPatcher | None
-    name: str = ""
-
-    def null_identity(self) -> Tensor:
-        """[1, T, context_dim]: what "without ID embedding" means. Raises ValueError where the file has no projector."""
-        return null_identity(projector_of(self), self.config.clip_tokens)
-
-    def describe(self) -> str:
-        """Its name, its base, and how many million parameters each part has."""
-        parts = [
-            f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M"
-            for name, part in (
-                ("local branch", self.local and self.local.control_model),
-                ("global branch", self.global_ and self.global_.control_model),
-                ("ID projector", self.projector and self.projector.model),
-            )
-            if part is not None
-        ]
-        return f"{self.name or 'RealisID'} for {self.config.base}: " + ", ".join(parts)
-
-
-def save_checkpoint(
-    path: str | Path,
-    config: RealisIDConfig,
-    local: Mapping[str, Tensor] | None,
-    global_: Mapping[str, Tensor] | None,
-    projector: Mapping[str, Tensor] | None,
-) -> None:
-    """Write a checkpoint; whole or not at all. State dicts that are None are left out."""
+def save_checkpoint(path: str | Path, config: Config, parts: Mapping[str, Mapping[str, Tensor] | None]) -> None:
+    """Write a checkpoint; whole or not at all. Parts that are None are left out."""
     path = Path(path)
     state = {
-        f"{part}.{key}": value.contiguous()
-        for part, values in (("local", local), ("global", global_), ("id_projector", projector))
+        f"{name}.{key}": value.contiguous()
+        for name, values in parts.items()
         if values is not None
         for key, value in values.items()
     }
@@ -115,100 +44,82 @@ def load_checkpoint(path: str | Path) -> RealisIDModel:
 
     Raises:
         ValueError: naming the file and what does not fit: not safetensors, truncated, no RealisID config, a newer
-            format, a missing or foreign key, a wrong shape.
+            format, another method, a field's value, a missing or foreign key, a wrong shape, a weight that is no finite
+            number. All of it is checked before a network is built.
     """
     path = Path(path)
+    if path.suffix.lower() not in (".safetensors", ".sft"):
+        raise ValueError(f"{path.name} is not a .safetensors file, and RealisID reads no other.")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
+        state, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
+    except Exception as error:  # what the host's readers raise differs by version and by what is broken
         raise ValueError(
             f"{path.name} cannot be read as .safetensors ({error}); it may be cut short. Download it again."
         ) from error
     try:
-        return build(_config(metadata, state), state, path.stem)
+        return build(_config(metadata or {}, state), state, path.stem)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def build(config: RealisIDConfig, state: Mapping[str, Tensor], name: str) -> RealisIDModel:
-    """The networks of a checkpoint's tensors. Raises ValueError naming the first key or shape that does not fit."""
-    parts: dict[str, dict[str, Tensor]] = {"local": {}, "global": {}, "id_projector": {}}
+def build(config: Config, state: Mapping[str, Tensor], name: str) -> RealisIDModel:
+    """The networks of a checkpoint's tensors. Raises ValueError naming the first key or value that does not fit."""
+    config.check()
+    method = METHODS[config.method]
+    parts: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
         part, _, rest = key.partition(".")
-        if part not in parts:
-            raise ValueError(f'key "{key}" is not part of a RealisID checkpoint (local.*, global.*, id_projector.*).')
-        parts[part][rest] = value
-    return RealisIDModel(
-        config,
-        _branch("local", parts["local"], config, hint_channels=3),
-        _branch("global", parts["global"], config, hint_channels=1),
-        _projector(parts["id_projector"], config),
-        name,
-    )
+        if part not in method.parts:
+            known = ", ".join(f"{known}.*" for known in method.parts)
+            raise ValueError(f'key "{key}" is not part of a {method.name} checkpoint ({known}).')
+        _check_weight(key, value)
+        parts.setdefault(part, {})[rest] = value
+    if not parts:
+        raise ValueError("it holds no tensors at all. Download it again.")
+    networks = {part: _network(part, parts[part], config) for part in method.parts if part in parts}
+    return RealisIDModel(method, config, networks, name)
 
 
-def _config(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> RealisIDConfig:
+def _network(name: str, state: Mapping[str, Tensor], config: Config) -> Network:
+    part = METHODS[config.method].parts[name]
+    return part.build(name, state, **{field: getattr(config, field) for field in part.reads})
+
+
+def _config(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> Config:
     if METADATA_KEY not in metadata:
         found = ", ".join(list(state)[:3]) or "no tensors"
         raise ValueError(f"this is not a RealisID checkpoint: it has no RealisID config; it holds {found}, …")
-    values = json.loads(metadata[METADATA_KEY])
-    version = values.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ValueError(f"format version {version} was found; this pack reads version {FORMAT_VERSION}. Update it.")
-    known = {field.name for field in fields(RealisIDConfig)}
-    if unknown := set(values) - known:
-        raise ValueError(f"its config has fields this pack does not know: {', '.join(sorted(unknown))}. Update it.")
-    return RealisIDConfig(**values)
-
-
-def _branch(part: str, state: dict[str, Tensor], config: RealisIDConfig, hint_channels: int) -> ControlNet | None:
-    if not state:
-        return None
-    hint = state.get("input_hint_block.0.weight")
-    if hint is None or "zero_convs.0.0.weight" not in state:
-        raise ValueError(f"{part}.* is not a ControlNet: it lacks input_hint_block or zero_convs.")
-    if hint.shape[1] != hint_channels:
-        raise ValueError(f"{part}.input_hint_block takes {hint.shape[1]} channels; expected {hint_channels}.")
+    written = metadata[METADATA_KEY]
     try:
-        control = _controlnet(config.base)(dict(state))
-    except (RuntimeError, KeyError) as error:
-        raise ValueError(f"{part}.* does not fit the ControlNet it describes: {error}") from error
-    expected = control.control_model.state_dict()
-    _same_keys(part, state, expected)
-    context = next(value for key, value in state.items() if key.endswith("attn2.to_k.weight"))
-    if context.shape[1] != config.context_dim:
-        raise ValueError(f"{part}.* takes context of width {context.shape[1]}; its config says {config.context_dim}.")
-    return control
+        if len(written) > LONGEST_CONFIG:
+            raise ValueError(f"it has {len(written)} characters")
+        values = json.loads(written)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its config cannot be read as JSON ({error}). Download it again.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f'its config is {shown(values)}; expected an object such as {{"format_version": 1, …}}.')
+    version = values.get("format_version")
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise ValueError(
+            f"format version {shown(version)} was found; this pack reads version {FORMAT_VERSION}. Update it."
+        )
+    method = values.get("method", "realisid")  # files from before there were several are of the first
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"its method is {shown(method)}; this pack knows {', '.join(METHODS)}. Update it.")
+    return METHODS[method].config.read(values)
 
 
-def _controlnet(base: str) -> Callable[[dict[str, Tensor]], ControlNet]:
-    """What builds a branch for a base model: the host's own loader, but for the miniature, which it does not know."""
-    if base != "miniature":
-        return load_controlnet_state_dict
-    from .miniature.networks import branch
-
-    return branch
-
-
-def _projector(state: dict[str, Tensor], config: RealisIDConfig) -> ModelPatcher | None:
-    if not state:
-        return None
-    load_device = comfy.model_management.get_torch_device()
-    offload_device = comfy.model_management.unet_offload_device()
-    projector = IDProjector(config.clip_width, config.context_dim, device=offload_device, dtype=torch.float32)
-    _same_keys("id_projector", state, projector.state_dict())
-    projector.load_state_dict(state)
-    return ModelPatcher(projector.eval(), load_device=load_device, offload_device=offload_device)
-
-
-def _same_keys(part: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    for key in expected:
-        if key not in state:
-            raise ValueError(f"{part}.{key} is missing; expected shape {tuple(expected[key].shape)}.")
-    for key, value in state.items():
-        if key not in expected:
-            raise ValueError(f"{part}.{key} has no place in a {part} of this architecture.")
-        if value.shape != expected[key].shape:
-            raise ValueError(f"{part}.{key} has shape {tuple(value.shape)}; expected {tuple(expected[key].shape)}.")
+def _check_weight(key: str, value: Tensor) -> None:
+    """Raises ValueError naming a weight that is no number, or none that every precision can hold."""
+    if not value.is_floating_point():
+        kind = str(value.dtype).removeprefix("torch.")
+        raise ValueError(f"{key} has values of type {kind}; expected floating point (float16, bfloat16, float32).")
+    if value.numel() == 0:
+        return
+    wide = value.float() if value.element_size() == 1 else value  # float8 has no arithmetic
+    least, most = (bound.item() for bound in torch.aminmax(wide))
+    if not (least >= -LARGEST_WEIGHT and most <= LARGEST_WEIGHT):  # false for NaN, which aminmax hands on
+        raise ValueError(
+            f"{key} has values that are NaN, infinite or beyond ±{LARGEST_WEIGHT:g}, the most that half precision "
+            "holds. The file is damaged or its training went wrong; use an earlier one."
+        )

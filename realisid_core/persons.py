@@ -1,11 +1,14 @@
 """A person: one individual's ID embedding, pose-expression landmarks and face box, with each branch's strength."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from .geometry import FaceBox, FaceBoxes
-from .identity.clip_projector import IDEmbedding
+from .identity.encoder import IDEmbedding
+from .model import RealisIDModel
+from .perception import Faces, face_landmarks
 
 
 @dataclass(frozen=True)
@@ -13,19 +16,68 @@ class Person:
     """One individual in one picture.
 
     Attributes:
-        tokens: `p_id`, [1, T, context_dim].
+        embedding: who it is: `p_id`, and whatever else the method wants to know of a person.
         landmarks: a face in the host's FACE_LANDMARKS form; its pose-expression image `c_pe` is drawn from it.
         box: where the face goes, in fractions of the frame.
         frame: (width, height) of that frame in pixels.
-        local_strength, global_strength: weights of this person's injections; 0 is not computed at all.
+        strengths: weight of this person in each branch, by the branch's name; 1 where not named, 0 is not computed.
     """
 
-    tokens: Tensor
+    embedding: IDEmbedding
     landmarks: dict
     box: FaceBox
     frame: tuple[int, int]
-    local_strength: float = 1.0
-    global_strength: float = 1.0
+    strengths: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> Tensor:
+        """`p_id`, [1, T, D]."""
+        return self.embedding.tokens
+
+    def strength(self, branch: str) -> float:
+        """Weight of this person's injections by a branch."""
+        return self.strengths.get(branch, 1.0)
+
+
+def embed_person(realisid: RealisIDModel, image_encoder: object, faces: Faces) -> tuple[IDEmbedding, Tensor]:
+    """The ID embedding of the person whose photos these faces are, and the pictures that the encoder saw, [N, S, S, 3].
+
+    Raises:
+        ValueError: no face, a checkpoint without an encoder, or an image encoder of another kind.
+    """
+    encoder = realisid.encoder  # before the work that its lack would waste
+    if len(faces) == 0:
+        raise ValueError("faces holds no face. Connect faces that RealisID_DetectFaces found.")
+    encoded = encoder.embed(image_encoder, faces)
+    found = [face for frame in face_landmarks(faces, skip=True)["frames"] for face in frame]
+    landmarks = found[0] if found else None
+    method = realisid.config.method
+    return IDEmbedding(encoded.tokens, landmarks, method, encoder.digest, encoded.extra), encoded.seen
+
+
+def refuse_foreign(persons: Sequence[Person], realisid: RealisIDModel) -> None:
+    """Raises ValueError naming the first person who was embedded for another method or another model."""
+    config, digest = realisid.config, None
+    for number, person in enumerate(persons, 1):
+        embedding, width = person.embedding, getattr(realisid.config, "context_dim", person.tokens.shape[-1])
+        remedy = "Make the embedding with the same RealisID model."
+        if embedding.method != config.method:
+            raise ValueError(
+                f"Person {number} was embedded for the method {embedding.method}; {realisid.name} is of "
+                f"{config.method}. {remedy}"
+            )
+        if embedding.tokens.shape[-1] != width:
+            raise ValueError(
+                f"The ID embedding of person {number} has width {embedding.tokens.shape[-1]}; {realisid.name} expects "
+                f"{width}. {remedy}"
+            )
+        if embedding.digest:
+            digest = digest or realisid.encoder.digest
+            if embedding.digest != digest:
+                raise ValueError(
+                    f"Person {number} was embedded with another RealisID model than {realisid.name}, whose branches "
+                    f"read other tokens. {remedy}"
+                )
 
 
 def first_face(landmarks: dict) -> dict:
@@ -44,8 +96,7 @@ def place(
     boxes: FaceBoxes,
     index: int,
     landmarks: dict | None = None,
-    local_strength: float = 1.0,
-    global_strength: float = 1.0,
+    strengths: Mapping[str, float] | None = None,
 ) -> Person:
     """Put a person into the box number `index` (from 0), with the pose and expression of `landmarks`.
 
@@ -62,14 +113,8 @@ def place(
             "No landmarks were found in the reference photo, so its pose and expression are unknown. "
             "Connect the landmarks of another photo."
         )
-    return Person(
-        embedding.tokens,
-        first_face(landmarks) if landmarks is not None else embedding.landmarks,
-        boxes.boxes[index],
-        (boxes.width, boxes.height),
-        local_strength,
-        global_strength,
-    )
+    face = first_face(landmarks) if landmarks is not None else embedding.landmarks
+    return Person(embedding, face, boxes.boxes[index], (boxes.width, boxes.height), strengths or {})
 
 
 def _are(count: int) -> str:

@@ -1,6 +1,7 @@
 """What the sampling tests share: the miniature with random weights, people in boxes, one run of the host's sampler."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 
 from realisid_core.geometry import FaceBox
+from realisid_core.identity.encoder import IDEmbedding
 from realisid_core.miniature.loading import load_miniature
 from realisid_core.persons import Person
 
@@ -23,7 +25,7 @@ LEFT, RIGHT = FaceBox(0.06, 0.3, 0.36, 0.36), FaceBox(0.56, 0.25, 0.38, 0.38)
 def miniature():
     """Random weights from the fixed seed, whatever the pack ships, in float32; the branches loud enough to measure."""
     made = load_miniature(weights=Path("no such folder"))
-    for control in (made.realisid.local, made.realisid.global_):
+    for control in (made.realisid.parts[branch] for branch in ("local", "global")):
         network = control.control_model
         for layer in (network.zero_convs, network.middle_block_out, network.input_hint_block[-1]):
             for parameter in layer.parameters():
@@ -41,7 +43,7 @@ def person(seed: int, box: FaceBox, local: float = 1.0, global_: float = 1.0) ->
     config = miniature().realisid.config
     shape = (1, config.clip_tokens, config.context_dim)
     tokens = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-    return Person(tokens, landmarks(seed), box, FRAME, local, global_)
+    return Person(IDEmbedding(tokens), landmarks(seed), box, FRAME, {"local": local, "global": global_})
 
 
 def prompt(text: str):
@@ -76,7 +78,12 @@ def passes_counted(model):
 
 def network_of(branch: str):
     realisid = miniature().realisid
-    return (realisid.local if branch == "local" else realisid.global_).control_model
+    return realisid.parts[branch].control_model
+
+
+def without_projector(realisid):
+    """The model as a file without ID projector gives it."""
+    return replace(realisid, parts={name: part for name, part in realisid.parts.items() if name != "id_projector"})
 
 
 def rows_of(branch: str, monkeypatch) -> list[int]:

@@ -7,13 +7,14 @@ import pytest
 import torch
 from comfy.controlnet import ControlNet
 from comfy.patcher_extension import WrappersMP
-from pictures import FRAME, LATENT, close, miniature, person, prompt, sample
+from pictures import FRAME, LATENT, close, miniature, person, prompt, sample, without_projector
 
 import nodes as host_nodes
 from realisid_core.branches.features import local_branch
 from realisid_core.conditions.contours import pose_expression_image
 from realisid_core.conditions.location_mask import location_mask
 from realisid_core.geometry import FaceBox
+from realisid_core.identity.encoder import IDEmbedding
 from realisid_core.sampling.apply import apply_branch
 from realisid_core.sampling.control import BranchControl, Savings, Sharing
 
@@ -46,7 +47,7 @@ def test_local_branch_on_the_whole_frame_is_the_stock_controlnet(conditionings):
     someone = person(1, WHOLE)
     ours = sample(*apply_branch("local", *conditionings, model, [someone]))
     hint = pose_expression_image(someone.landmarks, LATENT * 8)[None]
-    theirs = sample(*stock(model.local, *conditionings, hint, someone.tokens, model.null_identity()))
+    theirs = sample(*stock(model.parts["local"], *conditionings, hint, someone.tokens, model.null_identity()))
     assert close(ours, theirs)
     assert not close(ours, sample(*conditionings), 1e-2)
 
@@ -57,7 +58,7 @@ def test_global_branch_of_one_person_is_the_stock_controlnet(conditionings, box)
     someone = person(1, box)
     ours = sample(*apply_branch("global", *conditionings, model, [someone]))
     hint = location_mask([box], LATENT * 8, LATENT * 8).movedim(1, -1)
-    theirs = sample(*stock(model.global_, *conditionings, hint, someone.tokens, model.null_identity()))
+    theirs = sample(*stock(model.parts["global"], *conditionings, hint, someone.tokens, model.null_identity()))
     assert close(ours, theirs)
 
 
@@ -155,8 +156,8 @@ def test_as_an_average_every_place_takes_the_global_features_of_everyone(conditi
 @pytest.mark.parametrize("side", [0.5, 1 / 4, 1 / 7])
 def test_outside_the_face_box_the_local_injection_is_exactly_zero(side):
     model, box = realisid(), FaceBox(0.3, 0.25, side, side)
-    network = model.local.control_model
-    x = torch.randn(1, model.local.control_model.input_blocks[0][0].weight.shape[1], LATENT, LATENT)
+    network = model.parts["local"].control_model
+    x = torch.randn(1, model.parts["local"].control_model.input_blocks[0][0].weight.shape[1], LATENT, LATENT)
     someone = person(1, box)
     size = model.config.local_size
     pose = pose_expression_image(someone.landmarks, size * 8).movedim(-1, 0)[None]
@@ -174,7 +175,7 @@ def test_rows_of_every_chain_meet_other_controlnets(conditionings):
     """A stock ControlNet before and after adds what it adds alone: injections are sums."""
     model = realisid(y_mode="prompt")
     hint = torch.rand(1, 256, 256, 3)
-    other = model.local.copy()
+    other = model.parts["local"].copy()
 
     def with_stock(positive, negative):
         return host_nodes.ControlNetApplyAdvanced().apply_controlnet(positive, negative, other, hint, 0.7, 0.0, 1.0)
@@ -209,11 +210,11 @@ def test_boxes_drawn_for_another_aspect_ratio_are_refused(conditionings):
 
 
 def test_a_checkpoint_of_another_width_is_refused(conditionings):
-    narrow = replace(person(1, LEFT), tokens=torch.zeros(1, 5, 7))
+    narrow = replace(person(1, LEFT), embedding=IDEmbedding(torch.zeros(1, 5, 7)))
     with pytest.raises(ValueError, match="width 7"):
         apply_branch("local", *conditionings, realisid(), [narrow])
 
 
 def test_a_checkpoint_without_projector_is_named(conditionings):
     with pytest.raises(ValueError, match="has no ID projector"):
-        apply_branch("local", *conditionings, replace(realisid(), projector=None), [person(1, LEFT)])
+        apply_branch("local", *conditionings, without_projector(realisid()), [person(1, LEFT)])

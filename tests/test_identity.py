@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 from photos import photo
-from pictures import miniature
+from pictures import miniature, without_projector
 from realisid_pack.nodes.boxes import LocationBoxes
 from realisid_pack.nodes.previews import draw_layout
 
 from realisid_core.conditions.location_mask import union_mask
 from realisid_core.geometry import FaceBox, FaceBoxes
-from realisid_core.identity.clip_projector import IDEmbedding, embed_person
+from realisid_core.identity.encoder import IDEmbedding
 from realisid_core.perception import Faces, detect_faces, masked_crops, parse_faces
 from realisid_core.perception.layout import boxes_from_faces
-from realisid_core.persons import combine, place
+from realisid_core.persons import combine, embed_person, place
 
 FRAME = FaceBoxes((FaceBox(0.1, 0.1, 0.3, 0.3), FaceBox(0.5, 0.5, 0.25, 0.25)), 512, 512)
 
@@ -32,7 +32,7 @@ def test_the_embedding_is_the_projection_of_clips_penultimate_layer(faces):
     """Against the projector's own two layers, worked out by hand."""
     realisid = miniature().realisid
     features = miniature().clip_vision.encode_image(masked_crops(faces, 512), crop=False).penultimate_hidden_states
-    weights = realisid.projector.model.state_dict()
+    weights = realisid.parts["id_projector"].model.state_dict()
     normal = torch.nn.functional.layer_norm(features, features.shape[-1:], weights["norm.weight"], weights["norm.bias"])
     assert torch.allclose(embed(faces).tokens, normal @ weights["proj.weight"].T + weights["proj.bias"], atol=1e-4)
 
@@ -41,7 +41,7 @@ def test_the_null_identity_is_the_projection_of_zeros():
     realisid = miniature().realisid
     null = realisid.null_identity()
     assert null.shape == (1, realisid.config.clip_tokens, realisid.config.context_dim)
-    weights = realisid.projector.model.state_dict()
+    weights = realisid.parts["id_projector"].model.state_dict()
     expected = weights["norm.bias"] @ weights["proj.weight"].T + weights["proj.bias"]
     assert torch.allclose(null, expected.expand_as(null), atol=1e-5)
 
@@ -73,7 +73,7 @@ def test_no_face_and_no_projector_are_named(faces):
     with pytest.raises(ValueError, match="faces holds no face"):
         embed(Faces(photo("astronaut"), [[]]))
     with pytest.raises(ValueError, match="has no ID projector"):
-        embed(faces, replace(miniature().realisid, projector=None))
+        embed(faces, without_projector(miniature().realisid))
 
 
 def test_an_index_without_a_box_says_how_many_there_are(faces):

@@ -116,7 +116,7 @@ def test_a_branch_carries_the_unets_encoder_and_middle_under_the_same_names():
 
 
 def test_an_untrained_branch_still_does_something(miniature):
-    for control in (miniature.realisid.local, miniature.realisid.global_):
+    for control in (miniature.realisid.parts[branch] for branch in ("local", "global")):
         assert all(weights[0].weight.abs().max() > 0 for weights in control.control_model.zero_convs)
 
 
@@ -141,7 +141,7 @@ def test_saved_weights_are_what_is_loaded(tmp_path):
         part: {name.removeprefix(f"{part}."): value for name, value in realisid.items() if name.startswith(f"{part}.")}
         for part in ("local", "global", "id_projector")
     }
-    checkpoint.save_checkpoint(tmp_path / "realisid.safetensors", loading.CONFIG, *split.values())
+    checkpoint.save_checkpoint(tmp_path / "realisid.safetensors", loading.CONFIG, split)
 
     loaded = loading.load_miniature(tmp_path)
     assert loaded.untrained == ()

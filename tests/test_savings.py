@@ -64,7 +64,7 @@ def test_one_pass_keeps_people_apart_where_the_hosts_attention_ignores_masks(mon
 
 def test_no_hook_is_left_on_the_network():
     sample(*branch("global", [person(1, LEFT), person(2, RIGHT)], one_pass=True), steps=1)
-    assert not any(module._forward_pre_hooks for module in miniature().realisid.global_.control_model.modules())
+    assert not any(module._forward_pre_hooks for module in miniature().realisid.parts["global"].control_model.modules())
 
 
 def test_features_are_computed_at_every_third_noise_level(monkeypatch):

@@ -8,6 +8,7 @@ from small_training import CELLS, CHANNELS, random_shards, same, training, weigh
 
 from realisid_core.checkpoint import load_checkpoint
 from realisid_core.identity.clip_projector import project
+from realisid_core.identity.encoder import IDEmbedding
 from realisid_core.persons import Person
 from realisid_core.sampling.apply import apply_branch
 from realisid_core.training import loop
@@ -121,9 +122,8 @@ def test_sampling_with_the_checkpoint_is_what_was_trained(data, tmp_path, crop):
     run.run()
     realisid = load_checkpoint(tmp_path / CHECKPOINT)
     sample = read_sample(run.data.shards, 0, 0)
-    person = Person(
-        project(realisid.projector, sample.features[None].float()), sample.face, sample.box, (CELLS * 8, CELLS * 8)
-    )
+    tokens = project(realisid.parts["id_projector"], sample.features[None].float())
+    person = Person(IDEmbedding(tokens), sample.face, sample.box, (CELLS * 8, CELLS * 8))
     prompts = run.base.prompt(sample.caption), run.base.prompt("")
     for branch in ("local", "global"):
         prompts = apply_branch(branch, *prompts, realisid, [person])

@@ -1,30 +1,22 @@
-"""CLIP features of a parsed face crop → ID embedding `p_id` (paper, "ID and Text Embeddings")."""
+"""CLIP features of a parsed face crop → ID embedding `p_id` (RealisID, "ID and Text Embeddings")."""
 
-from dataclasses import dataclass
+import logging
+from functools import cached_property
 
 import comfy.model_management
 import comfy.ops
 import torch
+from comfy.clip_vision import ClipVisionModel
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ..perception import Faces, face_landmarks, masked_crops, parse_faces
+from ..host import core_patcher
+from ..model import Part, State, same_keys
+from ..perception import Faces, masked_crops, parse_faces
+from .encoder import Encoded
+from .fingerprint import digest, fingerprint, same_fingerprint
 
 CROP_SIZE = 512
-
-
-@dataclass(frozen=True)
-class IDEmbedding:
-    """One individual, ready to be placed.
-
-    Attributes:
-        tokens: `p_id`, [1, T, context_dim].
-        landmarks: the reference photo's own face in the host's FACE_LANDMARKS form; its pose and expression serve
-            where no other photo gives them. None where no landmarks were found.
-    """
-
-    tokens: Tensor
-    landmarks: dict | None = None
 
 
 class IDProjector(nn.Module):
@@ -39,11 +31,65 @@ class IDProjector(nn.Module):
         return self.proj(self.norm(features))
 
 
-def projector_of(realisid) -> ModelPatcher:
-    """The ID projector of a RealisID model. Raises ValueError where its checkpoint has none."""
-    if realisid.projector is None:
-        raise ValueError(f"The RealisID model {realisid.name} has no ID projector. Load a complete checkpoint.")
-    return realisid.projector
+def build_projector(name: str, state: State, clip_width: int, context_dim: int) -> ModelPatcher:
+    """The projector in float32. Raises ValueError naming the key that does not fit."""
+    same_keys(name, state, IDProjector(clip_width, context_dim, device="meta").state_dict())
+    load_device = comfy.model_management.get_torch_device()
+    offload_device = comfy.model_management.unet_offload_device()
+    projector = IDProjector(clip_width, context_dim, device=offload_device, dtype=torch.float32)
+    projector.load_state_dict(dict(state))
+    return core_patcher(projector.eval(), load_device, offload_device)
+
+
+PROJECTOR = Part("ID projector", build_projector, ("clip_width", "context_dim"))
+
+
+class CLIPProjectorEncoder:
+    """The `Encoder` of RealisID: CLIP's penultimate features of the masked crop, projected; photos are averaged.
+
+    Args:
+        tokens, width: shape of the features that the checkpoint was trained on, [T, W].
+        image_encoder: the name of the image encoder that gave them, and `fingerprint` its weights' (may be empty).
+        keep: what the face parser is to keep where nobody parsed the faces yet.
+    """
+
+    def __init__(
+        self, projector: ModelPatcher, tokens: int, width: int, image_encoder: str, fingerprint: str, keep: str
+    ):
+        self.projector = projector
+        self.shape = tokens, width
+        self.image_encoder, self.fingerprint = image_encoder, fingerprint
+        self.keep = keep
+
+    @cached_property
+    def digest(self) -> str:
+        return digest(self.projector.model)
+
+    def embed(self, image_encoder: object, faces: Faces) -> Encoded:
+        if faces.parsed is None:
+            faces = parse_faces(faces, "auto", self.keep)
+        crops = masked_crops(faces, CROP_SIZE)
+        features = clip_features(image_encoder, crops)
+        self._check(image_encoder, features)
+        return Encoded(project(self.projector, features).mean(dim=0, keepdim=True), crops)
+
+    def null(self) -> Tensor:
+        return project(self.projector, torch.zeros(1, *self.shape))
+
+    def _check(self, image_encoder: object, features: Tensor) -> None:
+        """Raises ValueError where the image encoder is not the one that the checkpoint was trained with."""
+        if tuple(features.shape[1:]) != self.shape:
+            raise ValueError(
+                f"clip_vision gives {features.shape[1]} tokens of width {features.shape[2]}; this RealisID checkpoint "
+                f"needs {self.shape[0]} of width {self.shape[1]} ({self.image_encoder}). Load that CLIP vision model."
+            )
+        if not self.fingerprint:
+            logging.info("The RealisID checkpoint does not say which weights its image encoder had; not compared.")
+        elif not same_fingerprint(self.fingerprint, fingerprint_of(image_encoder)):
+            raise ValueError(
+                f"clip_vision has the shape of {self.image_encoder}, but other weights than the image encoder that "
+                "this RealisID checkpoint was trained with. Load that CLIP vision model."
+            )
 
 
 def project(projector: ModelPatcher, features: Tensor) -> Tensor:
@@ -54,43 +100,16 @@ def project(projector: ModelPatcher, features: Tensor) -> Tensor:
     return tokens.to(comfy.model_management.intermediate_device())
 
 
-def null_identity(projector: ModelPatcher, tokens: int) -> Tensor:
-    """The projection of all-zero CLIP features, which is what "without ID embedding" meant in training: [1, T, D]."""
-    return project(projector, torch.zeros(1, tokens, projector.model.proj.in_features))
+def clip_features(clip_vision: object, crops: Tensor) -> Tensor:
+    """CLIP's penultimate hidden layer for masked face crops [N, S, S, 3] in 0..1: [N, T, clip_width].
 
-
-def clip_features(clip_vision, crops: Tensor) -> Tensor:
-    """CLIP's penultimate hidden layer for masked face crops [N, S, S, 3] in 0..1: [N, T, clip_width]."""
+    Raises ValueError where `clip_vision` is no CLIP vision model.
+    """
+    if not hasattr(clip_vision, "encode_image"):
+        raise ValueError(f"clip_vision is a {type(clip_vision).__name__}; expected what Load CLIP Vision gives.")
     return clip_vision.encode_image(crops, crop=False)["penultimate_hidden_states"]
 
 
-def id_embedding(realisid, clip_vision, crops: Tensor) -> Tensor:
-    """`p_id` of one person from one or several masked crops [N, S, S, 3], averaged over the photos: [1, T, D].
-
-    Raises:
-        ValueError: where the CLIP vision model is of another kind than the checkpoint was trained with.
-    """
-    features = clip_features(clip_vision, crops)
-    expected = (realisid.config.clip_tokens, realisid.config.clip_width)
-    if tuple(features.shape[1:]) != expected:
-        raise ValueError(
-            f"clip_vision gives {features.shape[1]} tokens of width {features.shape[2]}; this RealisID checkpoint "
-            f"needs {expected[0]} of width {expected[1]} ({realisid.config.clip_vision}). Load that CLIP vision model."
-        )
-    return project(projector_of(realisid), features).mean(dim=0, keepdim=True)
-
-
-def embed_person(realisid, clip_vision, faces: Faces) -> tuple[IDEmbedding, Tensor]:
-    """The ID embedding of the person whose photos these faces are, and the masked crops CLIP saw, [N, S, S, 3].
-
-    Raises:
-        ValueError: no face, a checkpoint without ID projector, or a CLIP vision model of another kind.
-    """
-    projector_of(realisid)  # before the work that its lack would waste
-    if len(faces) == 0:
-        raise ValueError("faces holds no face. Connect faces that RealisID_DetectFaces found.")
-    if faces.parsed is None:
-        faces = parse_faces(faces, "auto", realisid.config.keep)
-    crops = masked_crops(faces, CROP_SIZE)
-    found = [face for frame in face_landmarks(faces, skip=True)["frames"] for face in frame]
-    return IDEmbedding(id_embedding(realisid, clip_vision, crops), found[0] if found else None), crops
+def fingerprint_of(clip_vision: ClipVisionModel) -> str:
+    """The fingerprint of a CLIP vision model's weights, for a checkpoint's config."""
+    return fingerprint(clip_vision.model)

@@ -24,11 +24,8 @@ def unet_module(operations=comfy.ops.disable_weight_init) -> UNetModel:
 
 def branch_module(hint_channels: int, operations=comfy.ops.disable_weight_init) -> comfy.cldm.cldm.ControlNet:
     """A branch on the CPU in float32, its weights not yet set: hints of 3 channels (local) or 1 (global)."""
-    config = copy.deepcopy(networks.UNET_CONFIG)
-    del config["out_channels"]
-    return comfy.cldm.cldm.ControlNet(
-        **config, hint_channels=hint_channels, num_head_channels=64, operations=operations, **CPU
-    )
+    config = networks.branch_config()
+    return comfy.cldm.cldm.ControlNet(**config, hint_channels=hint_channels, operations=operations, **CPU)
 
 
 def vae_module() -> comfy.ldm.models.autoencoder.AutoencoderKL:

@@ -87,18 +87,30 @@ def load_miniature(weights: Path = WEIGHTS) -> Miniature:
     """
     untrained = tuple(part for part in PARTS if not (weights / f"{part}.safetensors").is_file())
     miniature = Miniature(
-        model=networks.unet(_weights(weights, "unet")),
+        model=load_unet(weights),
         clip=networks.clip(expand_vocabulary(_weights(weights, "text_encoder"))),
         vae=networks.vae(_weights(weights, "vae")),
         clip_vision=networks.image_encoder(_weights(weights, "image_encoder")),
         realisid=_realisid(weights),
         untrained=untrained,
     )
-    if (weights / "preview.json").is_file():
-        for name, value in json.loads((weights / "preview.json").read_text(encoding="utf-8")).items():
-            setattr(miniature.model.model.latent_format, name, value)
     logging.info(miniature.describe())
     return miniature
+
+
+def load_unet(weights: Path = WEIGHTS, disable_dynamic: bool = False) -> ModelPatcher:
+    """MODEL alone. Newer hosts call this again where they need a second copy: to compile it, for hooks, for more GPUs.
+
+    Args:
+        disable_dynamic: how such a host asks for a copy that its dynamic VRAM leaves alone.
+    """
+    patcher = networks.unet(_weights(weights, "unet"), plain=disable_dynamic)
+    if (weights / "preview.json").is_file():
+        for name, value in json.loads((weights / "preview.json").read_text(encoding="utf-8")).items():
+            setattr(patcher.model.latent_format, name, value)
+    if hasattr(patcher, "cached_patcher_init"):
+        patcher.cached_patcher_init = load_unet, (weights,)
+    return patcher
 
 
 def _weights(folder: Path, part: str) -> dict[str, Tensor]:

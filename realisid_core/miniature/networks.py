@@ -30,6 +30,8 @@ from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
+from ..host import core_patcher
+
 IMAGE_SIZE = 256
 LATENT_CHANNELS = 12
 CONTEXT_DIM = 192
@@ -135,8 +137,12 @@ def image_encoder_config() -> dict:
     return json.loads(IMAGE_ENCODER_CONFIG.read_text(encoding="utf-8"))
 
 
-def unet(state: dict[str, Tensor]) -> ModelPatcher:
-    """MODEL from the UNet's weights, on the device and in the dtype that the host chooses."""
+def unet(state: dict[str, Tensor], plain: bool = False) -> ModelPatcher:
+    """MODEL from the UNet's weights, on the device and in the dtype that the host chooses.
+
+    Args:
+        plain: wrapped so that a host's dynamic VRAM leaves it alone.
+    """
     config = MiniatureSDXL(copy.deepcopy(UNET_CONFIG))
     load_device = comfy.model_management.get_torch_device()
     parameters = sum(value.numel() for value in state.values())
@@ -148,7 +154,13 @@ def unet(state: dict[str, Tensor]) -> ModelPatcher:
     offload_device = comfy.model_management.unet_offload_device()
     model = config.get_model(state, "", device=offload_device)
     _load(model.diffusion_model, state, "UNet")
-    return ModelPatcher(model, load_device=load_device, offload_device=offload_device)
+    return (ModelPatcher if plain else core_patcher)(model, load_device, offload_device)
+
+
+def branch_config() -> dict:
+    """What the host's ControlNet is to be built with for the miniature, but for its hint."""
+    config = {key: value for key, value in UNET_CONFIG.items() if key != "out_channels"}
+    return {**copy.deepcopy(config), "num_head_channels": 64}
 
 
 def branch(state: dict[str, Tensor]) -> ControlNet:
@@ -157,9 +169,8 @@ def branch(state: dict[str, Tensor]) -> ControlNet:
     dtype = comfy.model_management.unet_dtype(supported_dtypes=MiniatureSDXL.supported_inference_dtypes)
     cast = comfy.model_management.unet_manual_cast(dtype, load_device)
     network = comfy.cldm.cldm.ControlNet(
-        **{key: value for key, value in copy.deepcopy(UNET_CONFIG).items() if key != "out_channels"},
+        **branch_config(),
         hint_channels=state["input_hint_block.0.weight"].shape[1],
-        num_head_channels=64,
         dtype=dtype,
         device=comfy.model_management.unet_offload_device(),
         operations=comfy.ops.pick_operations(dtype, cast),

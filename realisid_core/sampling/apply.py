@@ -6,8 +6,8 @@ from dataclasses import replace
 from comfy.cldm.cldm import ControlNet as ControlNetworkModule
 from comfy.controlnet import ControlNet
 
-from ..checkpoint import RealisIDModel
-from ..persons import Person
+from ..model import RealisIDModel
+from ..persons import Person, refuse_foreign
 from .control import EXACT, BranchControl, Savings, Sharing
 from .rows import IdentityMode, with_identity
 
@@ -35,12 +35,7 @@ def apply_branch(
         ValueError: a branch the checkpoint lacks, persons embedded for another model, a ControlNet of another kind.
     """
     control, config = _network(branch, realisid, control_net)
-    for number, person in enumerate(persons, 1):
-        if person.tokens.shape[-1] != config.context_dim:
-            raise ValueError(
-                f"The ID embedding of person {number} has width {person.tokens.shape[-1]}; {realisid.name} expects "
-                f"{config.context_dim}. Make the embedding with the same RealisID model."
-            )
+    refuse_foreign(persons, realisid)
     if strength == 0 or not 0 <= percent_range[0] < percent_range[1]:
         return positive, negative
     null_tokens = realisid.null_identity()
@@ -80,8 +75,8 @@ def _network(branch: str, realisid: RealisIDModel, control_net: ControlNet | Non
                 "Disconnect it to use the RealisID model's own branch."
             )
         return control_net, replace(realisid.config, y_mode="prompt")
-    control = realisid.local if branch == "local" else realisid.global_
-    if control is None:
+    control = realisid.parts.get(branch)
+    if not isinstance(control, ControlNet):
         raise ValueError(
             f"The RealisID model {realisid.name} has no {branch} branch. Load a complete checkpoint, "
             "or connect a ControlNet to use in its place."

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..attention.masked import masked_cross_attention
 from ..branches.features import Injection, branch_vector, global_branch, local_features, relocate_feature
-from ..checkpoint import RealisIDConfig
 from ..conditions.contours import pose_expression_image
 from ..conditions.location_mask import location_mask
+from ..config import RealisIDConfig
 from ..geometry import LATENT_CELL, FaceBox
 from ..persons import Person
 from ..resampling import own_regions, relocate
@@ -295,7 +295,7 @@ class BranchControl(ControlBase):
         return self.branch == "local" and self.config.crop
 
     def _strength_of(self, person: Person) -> float:
-        return person.local_strength if self.branch == "local" else person.global_strength
+        return person.strength(self.branch)
 
     @property
     def _one_pass(self) -> bool:

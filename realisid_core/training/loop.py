@@ -267,13 +267,14 @@ class Training:
 
     def export(self, path: Path) -> None:
         """The checkpoint that RealisID_LoadModel reads: averaged weights in float16."""
-        parts: dict[str, dict] = {"local": {}, "global_": {}, "projector": {}}
+        names = {"local": "local", "global_": "global", "projector": "id_projector"}
+        parts: dict[str, dict] = {name: {} for name in names.values()}
         with self._averaged():
             for key, value in self.accelerator.get_state_dict(self.trainee).items():
                 part, _, rest = key.partition(".")
-                parts[part][rest] = value.to("cpu", torch.float16, copy=True)  # of weights that will change back
+                parts[names[part]][rest] = value.to("cpu", torch.float16, copy=True)  # of weights that will change back
         if self.accelerator.is_main_process:
-            save_checkpoint(path, self.config, parts["local"], parts["global_"], parts["projector"])
+            save_checkpoint(path, self.config, parts)
 
     def sample(self) -> None:
         """A grid of pictures by the checkpoint just saved."""

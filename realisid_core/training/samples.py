@@ -5,15 +5,17 @@ from pathlib import Path
 
 import comfy.sample
 import torch
+from comfy.model_patcher import ModelPatcher
 from PIL import Image
 
-from ..checkpoint import RealisIDModel, load_checkpoint
+from ..checkpoint import load_checkpoint
 from ..geometry import LATENT_CELL
 from ..identity.clip_projector import project
+from ..identity.encoder import IDEmbedding
 from ..miniature.loading import SAMPLER, SCHEDULER
+from ..model import RealisIDModel
 from ..perception.faces import to_uint8
 from ..persons import Person
-from ..sampling.apply import apply_branch
 from ..sampling.guidance import IdentityGuidance
 from .base import Base
 from .data import RunSamples, Sample, read_sample
@@ -41,14 +43,14 @@ def sample_grid(base: Base, checkpoint: Path, data: RunSamples) -> Image.Image:
 def sample_picture(base: Base, realisid: RealisIDModel, wanted: Sample, seed: int) -> Image.Image:
     """One picture by the host's sampler, with both branches and three-way guidance."""
     side = wanted.latent.shape[-1] * LATENT_CELL
-    tokens = project(realisid.projector, wanted.features[None].float())
-    person = Person(tokens, wanted.face, wanted.box, (side, side))
-    prompts = base.prompt(wanted.caption), base.prompt("")
-    for branch in ("local", "global"):
-        prompts = apply_branch(branch, *prompts, realisid, [person])
+    tokens = project(realisid.part("id_projector", ModelPatcher), wanted.features[None].float())
+    person = Person(IDEmbedding(tokens), wanted.face, wanted.box, (side, side))
+    model, *prompts = realisid.method.apply(
+        realisid, [person], base.patcher, base.prompt(wanted.caption), base.prompt("")
+    )
     empty = torch.zeros_like(wanted.latent)[None]
     noise = comfy.sample.prepare_noise(empty, seed)
-    model = IdentityGuidance(GUIDANCE).patch(base.patcher)
+    model = IdentityGuidance(GUIDANCE).patch(model)
     latent = comfy.sample.sample(
         model, noise, STEPS, GUIDANCE, SAMPLER, SCHEDULER, *prompts, empty, disable_pbar=True, seed=seed
     )

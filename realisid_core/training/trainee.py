@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..branches.features import Injection, add_injections, branch_vector, global_branch, local_branch
-from ..checkpoint import RealisIDConfig, RealisIDModel
 from ..conditions.location_mask import location_mask
+from ..config import RealisIDConfig
 from ..geometry import LATENT_CELL, FaceBox
 from ..identity.clip_projector import IDProjector
+from ..model import RealisIDModel, module_of
 from .base import Base
 
 LOCAL_HINT, GLOBAL_HINT = 3, 1  # channels of the pose-expression image and of the location mask
@@ -39,11 +40,14 @@ class Trainee(nn.Module):
         """
         if differing := trained.config.differences(self.config):
             raise ValueError(f"{trained.name} was trained with {differing}; fine-tune it with the same.")
-        if None in (trained.local, trained.global_, trained.projector):
+        if trained.parts.keys() != self.parts().keys():
             raise ValueError(f"{trained.name} is not whole ({trained.describe()}); give one with all three parts.")
-        self.local.load_state_dict(trained.local.control_model.state_dict())
-        self.global_.load_state_dict(trained.global_.control_model.state_dict())
-        self.projector.load_state_dict(trained.projector.model.state_dict())
+        for name, module in self.parts().items():
+            module.load_state_dict(module_of(trained.parts[name]).state_dict())
+
+    def parts(self) -> dict[str, nn.Module]:
+        """What learns, by the names that a checkpoint has for its parts."""
+        return {"local": self.local, "global": self.global_, "id_projector": self.projector}
 
     def forward(
         self,

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from realisid_core.checkpoint import load_checkpoint
 from realisid_core.geometry import FaceBox
-from realisid_core.identity.clip_projector import embed_person
+from realisid_core.identity.encoder import IDEmbedding
 from realisid_core.miniature.loading import load_miniature
 from realisid_core.miniature.networks import IMAGE_SIZE
 from realisid_core.perception import Faces, Parsing, detect_faces, face_landmarks, faces_from_boxes
 from realisid_core.perception.faces import to_image, to_uint8
-from realisid_core.persons import Person
+from realisid_core.persons import Person, embed_person
 from realisid_core.sampling.apply import apply_branch
 from realisid_core.sampling.control import Savings, Sharing
 from realisid_core.sampling.guidance import IdentityGuidance
@@ -79,15 +78,15 @@ class Painter:
     def persons(self, task: Task) -> list[Person]:
         frame = (IMAGE_SIZE, IMAGE_SIZE)
         return [
-            Person(self._tokens(reference), donor_landmarks(donor), FaceBox(x, y, side, side), frame)
+            Person(self._embedding(reference), donor_landmarks(donor), FaceBox(x, y, side, side), frame)
             for reference, donor, (x, y, side) in zip(
                 task.references, task.donors, (person.box for person in task.scene.people), strict=True
             )
         ]
 
     @lru_cache(512)  # noqa: B019  the painter lives as long as its process
-    def _tokens(self, reference: Scene) -> Tensor:
-        return embed_person(self.realisid, self.miniature.clip_vision, _photo(reference))[0].tokens
+    def _embedding(self, reference: Scene) -> IDEmbedding:
+        return embed_person(self.realisid, self.miniature.clip_vision, _photo(reference))[0]
 
 
 def _photo(scene: Scene) -> Faces:

@@ -1,0 +1,51 @@
+"""A branch's network from its tensors: a ControlNet of SDXL's classes, built and wrapped by the host."""
+
+from functools import partial
+
+import comfy.model_detection
+import comfy.ops
+from comfy.cldm.cldm import ControlNet as ControlNetwork
+from comfy.controlnet import ControlNet, load_controlnet_state_dict
+
+from ..miniature import networks
+from ..model import Part, State, same_keys
+
+HINT, ZERO = "input_hint_block.0.weight", "zero_convs.0.0.weight"
+
+
+def branch_part(title: str, hint_channels: int) -> Part:
+    """A branch whose hint has so many channels: 3 for a drawing, 1 for a mask."""
+    return Part(title, partial(build_branch, hint_channels=hint_channels), ("base", "context_dim"))
+
+
+def build_branch(name: str, state: State, base: str, context_dim: int, hint_channels: int) -> ControlNet:
+    """The host's ControlNet of these tensors. Raises ValueError naming the key that does not fit."""
+    if HINT not in state or ZERO not in state or state[HINT].ndim != 4:
+        raise ValueError(f"{name}.* is not a ControlNet: it lacks input_hint_block or zero_convs.")
+    if state[HINT].shape[1] != hint_channels:
+        raise ValueError(f"{name}.input_hint_block takes {state[HINT].shape[1]} channels; expected {hint_channels}.")
+    same_keys(name, state, _described_by(name, state, base, hint_channels))
+    context = next((value for key, value in state.items() if key.endswith("attn2.to_k.weight")), None)
+    if context is None or context.shape[1] != context_dim:
+        width = "no context" if context is None else f"context of width {context.shape[1]}"
+        raise ValueError(f"{name}.* takes {width}; its config says {context_dim}.")
+    if base == "miniature":
+        return networks.branch(dict(state))  # the host's loader does not know this architecture
+    return load_controlnet_state_dict(dict(state))
+
+
+def _described_by(name: str, state: State, base: str, hint_channels: int) -> State:
+    """The keys and shapes of the ControlNet that these tensors seem to be of, on the meta device."""
+    try:
+        config = networks.branch_config() if base == "miniature" else _detected(state)
+        options = {"dtype": None, "device": "meta", "operations": comfy.ops.disable_weight_init}
+        return ControlNetwork(**{**config, "hint_channels": hint_channels, **options}).state_dict()
+    except Exception as error:  # the host's detection indexes and divides by whatever it finds
+        raise ValueError(
+            f"{name}.* does not fit the ControlNet it describes: {error or type(error).__name__}"
+        ) from error
+
+
+def _detected(state: State) -> dict:
+    config = comfy.model_detection.model_config_from_unet(dict(state), "", True).unet_config
+    return {key: value for key, value in config.items() if key != "out_channels"}

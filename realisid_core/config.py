@@ -1,0 +1,136 @@
+"""What a checkpoint says of itself, and the one check of every field."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, Self
+
+from .perception.parsing import KEEP
+
+FORMAT_VERSION = 1
+SHOWN = 60  # characters of a wrong value that an error repeats
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a field may be: `holds` decides, `expected` says it in words."""
+
+    expected: str
+    holds: Callable[[Any], bool]
+
+
+def _field(default: Any, expected: str, holds: Callable[[Any], bool]) -> Any:
+    return field(default=default, metadata={"rule": Rule(expected, holds)})
+
+
+def whole(default: int, least: int, most: int, multiple_of: int = 1) -> Any:
+    """A field for a whole number from `least` to `most`."""
+    expected = f"a whole number from {least} to {most}"
+    if multiple_of > 1:
+        expected += f", a multiple of {multiple_of}"
+    return _field(default, expected, lambda v: type(v) is int and least <= v <= most and v % multiple_of == 0)
+
+
+def number(default: float, least: float, most: float) -> Any:
+    """A field for a finite number from `least` to `most`."""
+    expected = f"a number from {least:g} to {most:g}"
+    return _field(default, expected, lambda v: type(v) in (int, float) and math.isfinite(v) and least <= v <= most)
+
+
+def flag(default: bool) -> Any:
+    """A field that is true or false."""
+    return _field(default, "true or false", lambda v: type(v) is bool)
+
+
+def text(default: str, longest: int = 200) -> Any:
+    """A field for a text of at most `longest` characters."""
+    return _field(default, f"a text of at most {longest} characters", lambda v: type(v) is str and len(v) <= longest)
+
+
+def one_of(default: str, *options: str) -> Any:
+    """A field for one of some texts."""
+    return _field(default, "one of " + ", ".join(options), lambda v: type(v) is str and v in options)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every method's checkpoint says.
+
+    Attributes:
+        method: how its parts are joined; a key of `methods.METHODS`.
+        base: architecture of the UNet, "sdxl" or "miniature".
+        format_version: of the file's layout.
+    """
+
+    method: str = text("realisid")
+    base: str = text("sdxl")
+    format_version: int = whole(FORMAT_VERSION, FORMAT_VERSION, FORMAT_VERSION)
+
+    @classmethod
+    def read(cls, values: Mapping[str, object]) -> Self:
+        """The config of these values; fields that are not there have their defaults.
+
+        Raises:
+            ValueError: a field that this pack does not know, or a value that the field cannot have; names both.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            names = ", ".join(name[:SHOWN] for name in unknown[:5])
+            raise ValueError(f"its config has fields this pack does not know: {names}. Update the pack.")
+        config = cls(**values)  # pyright: ignore[reportArgumentType] -- checked in the next line
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Raises ValueError naming the first field with a value that it cannot have, and what was expected."""
+        for each in fields(self):
+            rule, value = rule_of(each), getattr(self, each.name)
+            if not rule.holds(value):
+                raise ValueError(f"its config says {each.name} {shown(value)}; expected {rule.expected}.")
+
+    def differences(self, expected: "Config") -> str:
+        """What is not as expected, in words: "crop True (here False)"; empty where all is."""
+        theirs, mine = asdict(self), asdict(expected)
+        return ", ".join(f"{key} {theirs.get(key)} (here {mine[key]})" for key in mine if mine[key] != theirs.get(key))
+
+
+@dataclass(frozen=True)
+class RealisIDConfig(Config):
+    """What a checkpoint of RealisID was trained for; every field changes what its branches expect.
+
+    Attributes:
+        context_dim: width of the ID embedding's tokens.
+        clip_vision: the image encoder, in words; `clip_tokens` and `clip_width` are its penultimate layer's shape.
+        clip_fingerprint: of the image encoder's weights (`identity.fingerprint`); empty in files from before it.
+        local_size: side of the enlarged face region, in latent cells.
+        keep: what the face parser keeps of the crop that CLIP sees.
+        outline: whether the pose-expression image shows the face's outline.
+        y_mode: the branches' vector conditioning: "sizes" (pooled part zero) or "prompt" (the prompt's own).
+        crop: False where the local branch works on the whole latent, landmarks drawn in place (the ablation).
+    """
+
+    context_dim: int = whole(2048, 8, 16384)
+    clip_vision: str = text("CLIP-ViT-H-14")
+    clip_tokens: int = whole(257, 1, 4096)
+    clip_width: int = whole(1280, 8, 16384)
+    clip_fingerprint: str = text("", 1000)
+    local_size: int = whole(64, 4, 256, multiple_of=4)
+    keep: str = one_of("face and hair", *KEEP)
+    outline: bool = flag(False)
+    y_mode: str = one_of("sizes", "sizes", "prompt")
+    crop: bool = flag(True)
+
+
+def rule_of(each: Field) -> Rule:
+    """What a field of a config may be."""
+    return each.metadata["rule"]
+
+
+def shown(value: object) -> str:
+    """A value as JSON, cut short."""
+    try:
+        words = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        words = type(value).__name__
+    return words if len(words) <= SHOWN else words[:SHOWN] + "…"

@@ -1,0 +1,6 @@
+"""The methods that checkpoints can be of: one short file and one line here for each."""
+
+from ..model import Method
+from .realisid import REALISID
+
+METHODS: dict[str, Method] = {method.name: method for method in (REALISID,)}
