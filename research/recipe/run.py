@@ -1,6 +1,7 @@
 """What every training here shares: its folder, exact resuming, the log of its losses."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,12 @@ class Run:
         self.losses.forget_after(self.step)
 
     def steps(self, last: int, save_minutes: float) -> Iterator[int]:
-        """Numbers of the steps to take, up to `last`; saves on the way and at the end."""
+        """Numbers of the steps to take, up to `last`; saves on the way and at the end.
+
+        SIGTERM ends the run after the step in hand, saved like the end.
+        """
+        asked: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
         saved = began = time.monotonic()
         first = self.step
         while self.step < last:
@@ -74,9 +80,11 @@ class Run:
             now = time.monotonic()
             if self.step % LOG_EVERY == 0 or self.step == last:
                 self._write_log((now - began) / (self.step - first))
-            if now - saved > 60 * save_minutes or self.step == last:
+            if now - saved > 60 * save_minutes or self.step == last or asked:
                 self.save()
                 saved = now
+            if asked:
+                return
 
     def save(self) -> None:
         unfinished = self.folder / "state.pt.part"

@@ -1,10 +1,18 @@
 """The face world: people whose identity, pose, expression, place and clothes are known exactly, drawn from a seed."""
 
 from .captions import VOCABULARY, caption
-from .identity import Identity, identity_vector, sample_identity
+from .identity import (
+    Identity,
+    geometry_vector,
+    identity_vector,
+    restyled,
+    sample_family,
+    sample_identity,
+    sample_person,
+)
 from .pose import Pose, sample_pose
 from .render import Rendered, render
-from .scene import Person, Scene, portrait, sample_scene, vary
+from .scene import Person, Scene, portrait, sample_light, sample_scene, vary
 
 __all__ = [
     "VOCABULARY",
@@ -14,10 +22,15 @@ __all__ = [
     "Rendered",
     "Scene",
     "caption",
+    "geometry_vector",
     "identity_vector",
     "portrait",
     "render",
+    "restyled",
+    "sample_family",
     "sample_identity",
+    "sample_light",
+    "sample_person",
     "sample_pose",
     "sample_scene",
     "vary",

@@ -65,29 +65,70 @@ def _neutral() -> np.ndarray:
     return points
 
 
+@cache
+def _weights() -> dict[str, np.ndarray]:
+    """How much each vertex of the neutral face takes part in each measure; of each side's eye, cheek and brow two."""
+    points = _neutral()
+    sides = (-1, 1)
+    eyes = [(side * 3.17, 2.62, 3.8) for side in sides]
+    return {
+        "eyes": [_near(points, eye, 1.6) for eye in eyes],
+        "eye places": [_near(points, eye, 1.9) for eye in eyes],
+        "cheeks": [_near(points, (side * 5.6, -1.6, 1.5), 2.3) for side in sides],
+        "brows": [_near(points, (side * 3.4, 4.7, 4.4), (2.6, 0.9, 3)) for side in sides],
+        "cheekbones": [_near(points, (side * 5.4, 0.9, 2.2), (1.8, 1.3, 2.5)) for side in sides],
+        "gonions": [_near(points, (side * 6.0, -4.8, 0.5), (1.9, 1.9, 3)) for side in sides],
+        "temples": [_near(points, (side * 6.3, 5.6, 1.0), (2.2, 2.4, 3)) for side in sides],
+        "corners": [_near(points, (side * 2.4, -4.3, 4.5), (1.0, 0.9, 2)) for side in sides],
+        "nose": _near(points, (0, -1.2, 6.3), (2.0, 1.1, 2.2)),
+        "tip": _near(points, (0, -1.3, 6.6), (1.7, 1.4, 2.5)),
+        "tip itself": _near(points, (0, -0.9, 7.0), (1.1, 0.7, 1.2)),
+        "bridge": _near(points, (0, 1.6, 5.5), (1.1, 1.6, 2)),
+        "bridge sides": _near(points, (0, 1.4, 5.2), (1.3, 1.6, 1.6)),
+        "mouth": _near(points, (0, -4.3, 5), (3.2, 1.5, 3)),
+        "mouth place": _near(points, (0, -4.4, 5), (3.4, 1.3, 3)),
+        "lips": _near(points, (0, -4.3, 5.3), (2.4, 0.9, 2)),
+        "lips middle": _near(points, (0, -4.3, 5.3), (1.8, 0.9, 2)),
+        "jaw": _ramp(points[:, 1], -1.5, -7.5),
+        "chin": _ramp(points[:, 1], -5.2, -9.2),
+        "chin sides": _near(points, (0, -8.3, 3.8), (3.2, 1.6, 3.5)),
+    }
+
+
 def _identity(points: np.ndarray, who: Identity) -> np.ndarray:
-    p = points.copy()
-    for side in (-1, 1):
+    p, near = points.copy(), _weights()
+    for index, side in enumerate((-1, 1)):
         centre = np.array((side * 3.17, 2.62, 3.8))
-        weight = _near(points, tuple(centre), 1.6)[:, None]
+        weight = near["eyes"][index][:, None]
         offset = points - centre
         p += weight * offset * (0.20, 0.26, 0) * who.eye_size
-        p[:, 0] += side * 0.32 * who.eye_spacing * _near(points, tuple(centre), 1.9)
+        p[:, 0] += side * 0.32 * who.eye_spacing * near["eye places"][index]
         p[:, 1] += weight[:, 0] * offset[:, 0] * side * 0.20 * who.eye_tilt
-        p += _near(points, (side * 5.6, -1.6, 1.5), 2.3)[:, None] * np.array((side * 0.75, -0.1, 0.35)) * who.cheeks
-        p[:, 1] += 0.38 * who.brow_height * _near(points, (side * 3.4, 4.7, 4.4), (2.6, 0.9, 3))
-    nose = _near(points, (0, -1.2, 6.3), (2.0, 1.1, 2.2))
+        p += near["cheeks"][index][:, None] * np.array((side * 0.75, -0.1, 0.35)) * who.cheeks
+        p[:, 1] += 0.38 * who.brow_height * near["brows"][index]
+        p[:, 1] += weight[:, 0] * offset[:, 1] * 0.16 * who.eye_height
+        p += near["cheekbones"][index][:, None] * np.array((side * 0.45, 0.1, 0.3)) * who.cheekbones
+        p += near["gonions"][index][:, None] * np.array((side * 0.55, -0.35, 0.1)) * who.jaw_angle
+        p[:, 0] += side * 0.42 * who.temples * near["temples"][index]
+        p[:, 1] += 0.28 * who.mouth_tilt * near["corners"][index]
+    nose = near["nose"]
     p[:, 0] += points[:, 0] * 0.34 * who.nose_width * nose
-    tip = _near(points, (0, -1.3, 6.6), (1.7, 1.4, 2.5))
+    tip = near["tip"]
     p[:, 1] -= 0.65 * who.nose_length * tip
     p[:, 2] += (0.45 * who.nose_length + 0.2 * who.nose_width) * tip
-    p[:, 2] += 0.5 * who.nose_bridge * _near(points, (0, 1.6, 5.5), (1.1, 1.6, 2))
-    mouth = _near(points, (0, -4.3, 5), (3.2, 1.5, 3))
+    p[:, 1] += 0.42 * who.nose_tip * near["tip itself"]
+    p[:, 2] += 0.5 * who.nose_bridge * near["bridge"]
+    p[:, 0] += points[:, 0] * 0.26 * who.bridge_width * near["bridge sides"]
+    mouth = near["mouth"]
     p[:, 0] += points[:, 0] * 0.19 * who.mouth_width * mouth
-    p[:, 1] += (points[:, 1] + 4.27) * 0.42 * who.lip_fullness * _near(points, (0, -4.3, 5.3), (2.4, 0.9, 2))
-    p[:, 2] += 0.25 * who.lip_fullness * _near(points, (0, -4.3, 5.3), (1.8, 0.9, 2))
-    p[:, 0] *= 1 + 0.14 * who.jaw_width * _ramp(points[:, 1], -1.5, -7.5)
-    p[:, 1] -= 0.95 * who.chin_length * _ramp(points[:, 1], -5.2, -9.2)
+    lips = (points[:, 1] + 4.27) * near["lips"]
+    p[:, 1] += lips * 0.42 * who.lip_fullness
+    p[:, 2] += 0.25 * who.lip_fullness * near["lips middle"]
+    p[:, 1] += lips * np.where(points[:, 1] > -4.27, 0.3, -0.3) * who.upper_lip
+    p[:, 1] += 0.32 * who.mouth_height * near["mouth place"]
+    p[:, 0] *= 1 + 0.14 * who.jaw_width * near["jaw"]
+    p[:, 0] += points[:, 0] * 0.22 * who.chin_width * near["chin sides"]
+    p[:, 1] -= 0.95 * who.chin_length * near["chin"]
     return p * (1 + 0.075 * who.head_width, 1 + 0.06 * who.head_length, 1)
 
 

@@ -1,6 +1,7 @@
 """Scenes to pictures: triangles in painter's order, texture and light per pixel, drawn at twice the resolution."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from .face import face_fillings, shape_face
 from .hair import hair
 from .head import ears, glasses, neck, skin
 from .mesh import Mesh, normals
-from .scene import Person, Scene
+from .scene import STUDIO, Light, Person, Scene
 from .style import apply_style
 from .texture import PATCHES, paint
 
@@ -22,6 +23,7 @@ VIEWER = np.array((0.0, 0.0, 1.0))
 LIGHT = np.array((-0.42, 0.52, 0.74)) / np.linalg.norm((-0.42, 0.52, 0.74))
 HALF = (LIGHT + VIEWER) / np.linalg.norm(LIGHT + VIEWER)
 SLIVER = 4.0  # twice the area in oversampled pixels below which a triangle has one texture place and light
+ROW = 256  # covered pixels that are shaded as one row of a picture
 SHADE = 180.0  # the light value that leaves a texture as it is, in the 8-bit light map
 
 
@@ -48,12 +50,26 @@ def _project(points: np.ndarray) -> np.ndarray:
     return points[:, :2] * (1, -1) / (1 - points[:, 2:] / CAMERA)
 
 
-def _light(normal: np.ndarray, gloss: np.ndarray) -> np.ndarray:
-    """Brightness per vertex, 1 leaves the texture as it is: a key light from the upper left, sky, a soft highlight."""
-    key = np.clip((normal @ LIGHT + 0.25) / 1.25, 0, 1)
+def _light(normal: np.ndarray, gloss: np.ndarray, light: Light = STUDIO) -> np.ndarray:
+    """Brightness per vertex, 1 leaves the texture as it is: a key light, sky, a soft highlight.
+
+    The key light comes from the upper left in the studio. Where it is weaker the surroundings are brighter.
+    """
+    towards, half, strength = LIGHT, HALF, light[2]
+    if light != STUDIO:
+        right, up = np.radians(light[:2])
+        towards = np.array((np.cos(up) * np.sin(right), np.sin(up), np.cos(up) * np.cos(right)))
+        half = (towards + VIEWER) / np.linalg.norm(towards + VIEWER)
+    key = np.clip((normal @ towards + 0.25) / 1.25, 0, 1)
     sky = 0.5 + 0.5 * normal[:, 1]
-    shine = np.clip(normal @ HALF, 0, 1) ** 18
-    return 0.46 + 0.58 * key + 0.07 * sky + gloss * shine
+    shine = np.clip(normal @ half, 0, 1) ** 18
+    return 0.46 + 0.4 * (1 - strength) + 0.58 * strength * key + 0.07 * sky + gloss * shine
+
+
+@cache
+def _body(short_sleeves: bool) -> tuple[list[Mesh], Mesh]:
+    """What everybody shares: torso and limbs, and the neck."""
+    return [torso(PATCHES), *limbs(PATCHES, short_sleeves)], neck(PATCHES)
 
 
 def _meshes(person: Person) -> tuple[list[Mesh], np.ndarray]:
@@ -65,15 +81,15 @@ def _meshes(person: Person) -> tuple[list[Mesh], np.ndarray]:
     rotation = pose.rotation()
     body_yaw = replace(pose, yaw=0.3 * pose.yaw, pitch=0.0, roll=0.0).rotation()
     neck_turn = replace(pose, yaw=0.5 * pose.yaw, pitch=0.3 * pose.pitch, roll=0.3 * pose.roll).rotation()
-    body = [torso(PATCHES), *limbs(PATCHES, person.shirt[1] == "t-shirt")]
+    body, throat = _body(person.shirt[1] == "t-shirt")
     meshes = [mesh.moved(body_yaw, PIVOT) for mesh in body]
-    meshes += [neck(PATCHES).moved(neck_turn, np.array((0.0, -14.0, -5.0)))]
+    meshes += [throat.moved(neck_turn, np.array((0.0, -14.0, -5.0)))]
     meshes += [mesh.moved(rotation, PIVOT) for mesh in head]
     landmarks = (np.concatenate((face.skin, face.iris)) - PIVOT) @ rotation.T + PIVOT
     return meshes, landmarks
 
 
-def project_person(person: Person, size: int) -> Projected:
+def project_person(person: Person, size: int, lamp: Light = STUDIO) -> Projected:
     """Scaled and placed so that the square round the landmarks is the person's box, exactly."""
     meshes, points = _meshes(person)
     flat = _project(points)
@@ -97,7 +113,7 @@ def project_person(person: Person, size: int) -> Projected:
     seen = np.flatnonzero(inside & ((area < -1e-4) | (two_sided & (area > 1e-4))))
     depth = vertices[:, 2][triangles[seen]].mean(1) + bias[seen]
     seen = seen[np.argsort(depth, kind="stable")]
-    light = _light(normals(vertices, triangles), gloss)
+    light = _light(normals(vertices, triangles), gloss, lamp)
     attributes = np.concatenate((np.concatenate([mesh.uv for mesh in meshes]), light[:, None]), 1)
     return Projected(corners[seen], attributes[triangles[seen]], face[seen], (flat * scale + shift).astype(np.float32))
 
@@ -143,7 +159,7 @@ def render(scene: Scene, size: int = 256) -> Rendered:
     """The picture of a scene with everything that is known about it. Larger faces stand in front."""
     full = size * OVERSAMPLING
     order = sorted(range(len(scene.people)), key=lambda index: scene.people[index].box[2])
-    projected = [project_person(person, size) for person in scene.people]
+    projected = [project_person(person, size, scene.light) for person in scene.people]
     colour = np.zeros((full, full, 3), np.uint8)
     cover = np.zeros((full, full), np.uint8)
     owner = np.zeros((full, full), np.uint8)
@@ -175,15 +191,19 @@ def render(scene: Scene, size: int = 256) -> Rendered:
 
 
 def _shade(ids: np.ndarray, planes: np.ndarray, atlas: np.ndarray) -> np.ndarray:
-    height, width = ids.shape
-    own = planes.reshape(-1, 9).take(ids, axis=0)
-    x = np.arange(width, dtype=np.float32)[None]
-    y = np.arange(height, dtype=np.float32)[:, None]
-    u, v, light = (own[..., i] * x + own[..., i + 1] * y + own[..., i + 2] for i in (0, 3, 6))
+    """Colours [h, w, 3] of the pixels that a triangle covers (id > 0), zero elsewhere."""
+    covered = np.flatnonzero(ids)
+    lacking = -len(covered) % ROW  # OpenCV takes pictures: the covered pixels are laid in rows, the last one filled up
+    places = np.concatenate((covered, covered[:1].repeat(lacking)))
+    own = planes.reshape(-1, 9).take(ids.ravel().take(places), axis=0).T
+    y, x = (axis.astype(np.float32) for axis in np.divmod(places, ids.shape[1]))
+    u, v, light = ((own[i] * x + own[i + 1] * y + own[i + 2]).reshape(-1, ROW) for i in (0, 3, 6))
     side = atlas.shape[0]
     texture = cv2.remap(atlas, u * side - 0.5, v * side - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     level = cv2.convertScaleAbs(light, alpha=SHADE)
-    return cv2.multiply(texture, TINT[level, 0], scale=1 / SHADE)
+    shaded = np.zeros((ids.size, 3), np.uint8)
+    shaded[places] = cv2.multiply(texture, TINT[level, 0], scale=1 / SHADE).reshape(-1, 3)
+    return shaded.reshape(*ids.shape, 3)
 
 
 def _shrink(image: np.ndarray, size: int) -> np.ndarray:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .background import PLACES, PLAIN
-from .identity import Identity, sample_identity
+from .identity import Identity, sample_identity, sample_person
 from .pose import Pose, sample_pose
 from .texture import SHIRT_COLOURS, SHIRTS
 
 Box = tuple[float, float, float]  # x, y, side
+Light = tuple[float, float, float]  # degrees to the right of the viewer, degrees above, strength of the key light
+STUDIO: Light = (-29.578, 31.419, 1.0)
 STYLES = ("photo", "watercolor", "anime")
 
 
@@ -31,6 +33,7 @@ class Scene:
     background: tuple[str, str]  # ("plain", colour) or (place, "")
     style: str = "photo"
     seed: int = 0  # moves the background's details about
+    light: Light = STUDIO
 
 
 def sample_box(rng: np.random.Generator, side: float) -> Box:
@@ -59,16 +62,24 @@ def sample_background(rng: np.random.Generator) -> tuple[str, str]:
     return str(rng.choice(tuple(PLACES))), ""
 
 
+def sample_light(rng: np.random.Generator) -> Light:
+    """From either side or from in front, from eye level to high above, weaker or stronger."""
+    values = rng.uniform(-50, 50), rng.uniform(0, 60), rng.uniform(0.65, 1.2)
+    return tuple(round(float(value), 3) for value in values)
+
+
 def sample_scene(
     rng: np.random.Generator,
     people: int | tuple[int, int] = (1, 4),
     sizes: tuple[float, float] = (1 / 7, 1 / 2),
     overlap: bool = False,
     styles: tuple[str, ...] = ("photo",) * 7 + STYLES[1:] * 2,
+    world: int = 1,
 ) -> Scene:
     """A scene of `people` (how many, or the range), faces of relative `sizes` as far as so many fit side by side.
 
     `overlap`: neighbours stand so close that their face boxes cover each other in part.
+    `world`: whose people; in the second the light varies too.
     """
     count = int(people if isinstance(people, int) else rng.integers(people[0], people[1], endpoint=True))
     low, high = sizes
@@ -79,9 +90,10 @@ def sample_scene(
     boxes = _close(rng, sides) if overlap and count > 1 else _apart(rng, sides)
     placed = []
     for box in boxes:
-        who = sample_identity(int(rng.integers(2**31)))
+        who = (sample_person if world == 2 else sample_identity)(int(rng.integers(2**31)))
         placed.append(Person(who, sample_pose(rng), box, sample_shirt(rng)))
-    return Scene(tuple(placed), sample_background(rng), str(rng.choice(styles)), int(rng.integers(2**31)))
+    scene = Scene(tuple(placed), sample_background(rng), str(rng.choice(styles)), int(rng.integers(2**31)))
+    return replace(scene, light=sample_light(rng)) if world == 2 else scene
 
 
 def _apart(rng: np.random.Generator, sides: np.ndarray) -> list[Box]:

@@ -159,6 +159,9 @@ def _brows(who: Identity, side: int) -> np.ndarray:
     for low, high in BROWS:
         middle = (uv[list(low)] + uv[list(high)]) / 2
         middle[:, 1] -= who.brow_arch * np.array((-0.006, 0.004, 0.010, 0.004, -0.004))
+        middle[:, 1] -= who.brow_slant * np.array((-0.012, -0.006, 0.0, 0.006, 0.012))
+        outward = np.sign(middle[:, 0].mean() - 0.5)
+        middle[:, 0] += outward * 0.012 * (who.brow_spacing + who.brow_length * np.array((1.3, 0.7, 0.2, 0, 0)))
         widths = half * np.array((0.35, 0.8, 1.0, 1.1, 0.95))[:, None] * (0, 1)
         outline = np.concatenate((middle - widths, (middle + widths)[::-1]))
         cv2.fillPoly(mask, [np.round(outline * side * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)

@@ -1,0 +1,102 @@
+"""Two networks that recognise the second world's people by their faces alone.
+
+`judge` only measures: nothing is trained with it, and no setting is chosen by it on held-out people. `trainer` only
+trains (Diff-PC's ID loss, the autoencoder's perceptual term). They differ in shape and in the people they learnt from.
+Both see the face box without a margin, so hair hardly shows; `judges_training` made them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from realisid_core.geometry import square
+from realisid_core.perception import crop_square
+
+CROP = 112  # px; faces of any size are brought to this
+WIDTH = 128
+
+
+@dataclass(frozen=True)
+class Shape:
+    """`stages`: channels and convolutions; each halves the picture. `residual`: convolutions after a stage's first
+    are added to their input. `squeezed`: channels that are laid out, place by place, for the embedding."""
+
+    stages: tuple[tuple[int, int], ...]
+    residual: bool
+    squeezed: int
+
+
+SHAPES = {
+    "judge": Shape(((24, 1), (48, 2), (96, 2), (160, 2)), False, 32),
+    "trainer": Shape(((32, 1), (40, 1), (80, 3), (144, 3)), True, 24),
+}
+
+
+class FaceRecogniser(nn.Module):
+    """`[N, 3, 112, 112]` in 0..1 to unit vectors `[N, 128]`; their dot product is the identity similarity.
+
+    The last map, 7 × 7, is laid out instead of averaged: a face's measures are places.
+    """
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.blocks, self.residual = nn.ModuleList(), []
+        width = 3
+        for channels, count in shape.stages:
+            for index in range(count):
+                stride = 2 if index == 0 else 1
+                convolution = nn.Conv2d(width, channels, 3, stride, 1, bias=False)
+                self.blocks.append(nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)))
+                self.residual.append(shape.residual and index > 0)
+                width = channels
+        self.squeeze = nn.Sequential(
+            nn.Conv2d(width, shape.squeezed, 1, bias=False), nn.BatchNorm2d(shape.squeezed), nn.ReLU(inplace=True)
+        )
+        places = (CROP >> len(shape.stages)) ** 2
+        self.embedding = nn.Sequential(
+            nn.Linear(shape.squeezed * places, WIDTH, bias=False), nn.BatchNorm1d(WIDTH, affine=False)
+        )
+
+    def maps(self, crops: Tensor) -> list[Tensor]:
+        """What each stage ends with, largest first."""
+        x, maps = crops * 2 - 1, []
+        for block, residual in zip(self.blocks, self.residual, strict=True):
+            if block[0].stride[0] == 2:
+                maps.append(x)
+            x = block(x) + x if residual else block(x)
+        return [*maps[1:], x]
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return F.normalize(self.embedding(self.squeeze(self.maps(crops)[-1]).flatten(1)), dim=1)
+
+
+def weights_file(name: str) -> Path:
+    return Path(__file__).with_name(f"{name}.safetensors")
+
+
+@lru_cache
+def load_judge(name: str = "judge", file: Path | None = None) -> FaceRecogniser:
+    """ "judge" or "trainer" as shipped, in float32 on the CPU, ready to use."""
+    network = FaceRecogniser(SHAPES[name])
+    network.load_state_dict({key: value.float() for key, value in load_file(file or weights_file(name)).items()})
+    return network.eval().requires_grad_(False)
+
+
+def face_crop(pixels: np.ndarray, box: Sequence[float], grown: float = 0.0, size: int = CROP) -> np.ndarray:
+    """[size, size, 3] uint8: the face box (x0, y0, x1, y1 px of `pixels` uint8 [H, W, 3]), `grown` by that share."""
+    return crop_square(pixels, square(*box, grown), size)
+
+
+@torch.inference_mode()
+def recognise(network: nn.Module, pictures: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> Tensor:
+    """Unit vectors [N, 128] of one face in each of N pictures, uint8 [H, W, 3], sizes may differ."""
+    crops = np.stack([face_crop(pixels, box) for pixels, box in zip(pictures, boxes, strict=True)])
+    batches = torch.from_numpy(crops).permute(0, 3, 1, 2).float().div(255).split(64)
+    return torch.cat([network(batch) for batch in batches])
