@@ -141,7 +141,7 @@ def test_a_log_gets_the_columns_of_losses_that_come_later(tmp_path):
 
 
 def test_an_interrupted_training_goes_on_exactly_where_it_was(crops, tmp_path, monkeypatch):
-    plan = run.Plan(steps=4, batch=2, seed=5, rate=1e-3, save_minutes=0)
+    plan = run.Plan(steps=4, batch=2, seed=5, rate=1e-3, save_minutes=0, precision="no")
     encoder.train(crops, tmp_path / "straight", plan)
 
     step = encoder.take_step

@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
+    from .precision import AUTO, DTYPES
     from .settings import Settings
 
     defaults = {field.name: field.default for field in fields(Settings)}
@@ -56,7 +57,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="the ablation without the local crop: its local branch sees the whole latent, landmarks drawn in place",
     )
-    add("--precision", "of the computation", choices=("no", "bf16", "fp16"))
+    add("--precision", "of the computation; auto: bf16 where this processor gains by it", choices=(AUTO, *DTYPES))
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory, a third slower")
     add("--workers", "processes that read ahead", type=int)
     add("--save-every", "steps between states", type=int)

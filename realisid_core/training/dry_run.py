@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .base import load_base
 from .data import batches
-from .loop import Training, make_accelerator, make_config, working_dtype
+from .loop import Training, make_accelerator, make_config, with_precision, working_dtype
+from .precision import say_precision
 from .settings import Settings
 from .shards import DatasetInfo
 from .trainee import GLOBAL_HINT, LOCAL_HINT, branch_network, new_projector
@@ -21,6 +22,7 @@ FLOAT32 = 4
 
 def dry_run(settings: Settings) -> str:
     """Parameters, memory and time in words. A few real steps are run where the memory for them is there."""
+    settings, why = with_precision(settings)
     accelerator = make_accelerator(settings)
     dtype = working_dtype(settings, accelerator.device)
     base = load_base(settings.base, dtype)
@@ -36,6 +38,7 @@ def dry_run(settings: Settings) -> str:
         "moving average": trained * FLOAT32 * bool(settings.ema),
     }
     lines = [
+        say_precision(settings.precision, why),
         f"Parameters: UNet {unet / 1e6:,.1f} M (frozen), local branch {local / 1e6:,.1f} M, global branch "
         f"{global_ / 1e6:,.1f} M, ID projector {(trained - local - global_) / 1e6:,.2f} M.",
         "Memory of a process, unless accelerate shards it:",

@@ -17,6 +17,7 @@ from .base import Base, load_base
 from .data import Batch, Hint, RunSamples, Share, batches
 from .ema import Average
 from .loss_table import LossTable
+from .precision import AUTO, DTYPES, chosen_precision, say_precision
 from .requirements import needed
 from .settings import Settings
 from .shards import DatasetInfo, Shards
@@ -27,7 +28,6 @@ CHECKPOINT = "realisid.safetensors"
 STATES_KEPT = 2
 VALIDATED = 256  # samples of the validation data, always the same with the same draws
 WINDOW_STEP = 8  # latent cells: the UNet halves them twice, and SDXL itself is trained on multiples of eight
-DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def train(settings: Settings) -> Path:
@@ -44,12 +44,24 @@ def train(settings: Settings) -> Path:
             f"{settings.output} holds the states of a run ({found[-1].name} is the newest). Give --resume to go on, "
             "or another --output."
         )
+    settings, why = with_precision(settings)
     accelerator = make_accelerator(settings)  # it tells the host which GPU is this process's
+    accelerator.print(say_precision(settings.precision, why))
     training = Training(settings, accelerator, load_base(settings.base, working_dtype(settings, accelerator.device)))
     if settings.resume:
         training.load_newest_state()
     training.run()
     return training.folder / CHECKPOINT
+
+
+def with_precision(settings: Settings) -> tuple[Settings, str]:
+    """The settings with "auto" decided, and why in words. A run that is resumed keeps the precision it has."""
+    if settings.precision == AUTO and settings.resume and (states := states_in(settings.output)):
+        return replace(settings, precision=progress_of(states[-1])["run"]["precision"]), "as the run began"
+    available = torch.accelerator.is_available()
+    device = torch.accelerator.current_accelerator() if available else torch.device("cpu")
+    precision, why = chosen_precision(settings.precision, device)
+    return replace(settings, precision=precision), why
 
 
 def make_accelerator(settings: Settings):
@@ -73,6 +85,11 @@ def make_accelerator(settings: Settings):
 def states_in(folder: Path) -> list[Path]:
     """The states of a run in its folder, the newest last."""
     return sorted(path for path in folder.glob("state-*") if path.suffix != ".part")
+
+
+def progress_of(state: Path) -> dict:
+    """How far a state is, and the settings of its run."""
+    return json.loads((state / "progress.json").read_text(encoding="utf-8"))
 
 
 def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDConfig:
@@ -302,7 +319,7 @@ class Training:
         if not (states := states_in(self.folder)):
             raise ValueError(f"There is no state in {self.folder} to resume from. Start without --resume.")
         newest = states[-1]
-        progress = json.loads((newest / "progress.json").read_text(encoding="utf-8"))
+        progress = progress_of(newest)
         mine, theirs = self._same_run(), progress["run"]
         if differing := [key for key in mine if mine[key] != theirs.get(key)]:
             raise ValueError(

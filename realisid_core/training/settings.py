@@ -24,7 +24,7 @@ class Settings:
     outline: draw the face's outline into the pose-expression image.
     y_mode: the branches' vector conditioning, "sizes" or "prompt".
     crop: False trains the ablation, whose local branch sees the whole latent.
-    precision: "no" (float32), "bf16" or "fp16".
+    precision: "no" (float32), "bf16", "fp16", or "auto": bf16 where the processor gains by it (`chosen_precision`).
     recompute: gradient checkpointing.
     workers: processes that read ahead.
     save_every, sample_every, log_every: steps; 0 never (a run always saves at its end).
@@ -50,7 +50,7 @@ class Settings:
     outline: bool = False
     y_mode: str = "sizes"
     crop: bool = True
-    precision: str = "bf16"
+    precision: str = "auto"
     recompute: bool = False
     workers: int = 4
     save_every: int = 1000

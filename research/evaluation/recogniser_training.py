@@ -98,6 +98,8 @@ def attribute_loss(read: Tensor, vectors: Tensor) -> Tensor:
 
 
 def train(crops: Tensor, vectors: Tensor, epochs: int, batch: int, rate: float, seed: int) -> nn.Module:
+    from realisid_core.training.precision import AUTO, autocast, chosen_precision, say_precision
+
     from .recogniser import WIDTH, Recogniser
 
     torch.manual_seed(seed)
@@ -110,12 +112,15 @@ def train(crops: Tensor, vectors: Tensor, epochs: int, batch: int, rate: float, 
     steps = epochs * people * pictures // batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     order = torch.cat([torch.randperm(people * pictures) for _ in range(epochs)])[: steps * batch].split(batch)
+    cpu = torch.device("cpu")
+    precision, why = chosen_precision(AUTO, cpu)
+    tqdm.write(say_precision(precision, why))
     for number, chosen in enumerate(tqdm(order, unit="step")):
         labels = chosen // pictures
         images = crops.flatten(0, 1)[chosen].float() / 255
         flip = torch.rand(len(images)) < 0.5  # people here are left-right alike but for moles and a parting
         images[flip] = images[flip].flip(-1)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(precision, cpu):
             vector = network(images.contiguous(memory_format=torch.channels_last))
         vector = F.normalize(vector.float(), dim=1)
         cosines = vector @ F.normalize(centres, dim=1).T - COSINE_MARGIN * F.one_hot(labels, people)

@@ -12,6 +12,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m research.recipe", description=__doc__)
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of pictures, states and logs (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
+    parser.add_argument(
+        "--precision", default="auto", help="auto, no, bf16 or fp16; auto: bf16 where this processor gains by it"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     data = commands.add_parser("data", help="draw pictures of the face world")
@@ -62,6 +65,14 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     runs = args.runs
+    precision = ""
+    if args.command in ("vae", "encoder", "base", "latents"):
+        from realisid_core.training.precision import chosen_precision, say_precision
+
+        from .run import device
+
+        precision, why = chosen_precision(args.precision, device())
+        print(say_precision(precision, why))
     weights = getattr(args, "weights", None) or runs / "weights"
     if args.command == "data":
         from .data import draw
@@ -71,7 +82,7 @@ def main() -> None:
         from . import base, encoder, vae
         from .run import Plan
 
-        plan = Plan(args.steps, args.batch, args.seed, args.rate, args.save_minutes)
+        plan = Plan(args.steps, args.batch, args.seed, args.rate, args.save_minutes, precision)
         if args.command == "vae":
             vae.train(runs / "scenes", runs / "vae", plan, args.decoder_only)
         elif args.command == "encoder":
@@ -83,7 +94,7 @@ def main() -> None:
 
         from .base import encode
 
-        encode(runs / "scenes", load_file(weights / "vae.safetensors"), runs / "latents")
+        encode(runs / "scenes", load_file(weights / "vae.safetensors"), runs / "latents", precision)
     elif args.command == "export":
         from .export import export
 

@@ -15,12 +15,13 @@ from tqdm import tqdm
 
 from realisid_core.miniature import initial, networks
 from realisid_core.training.ema import Average
+from realisid_core.training.precision import autocast
 from realisid_core.training.windows import place_window, window_sizes
 
 from ..world import VOCABULARY
 from .data import Pictures
 from .encoder import trainable
-from .run import Plan, Run, autocast, device, generator, learning_rate, take_step
+from .run import Plan, Run, device, generator, learning_rate, take_step
 from .vae import face_weights
 
 CAPTION_DROP = 0.1
@@ -29,7 +30,7 @@ WINDOW = 16  # latent cells
 WHOLE_EVERY = 4  # with windows, one step of so many sees whole pictures
 
 
-def encode(pictures: Path, vae_weights: dict[str, Tensor], folder: Path) -> None:
+def encode(pictures: Path, vae_weights: dict[str, Tensor], folder: Path, precision: str) -> None:
     """Latents of all pictures, float16, one file a shard; captions and boxes stay with the pictures."""
     data = Pictures(pictures)
     model = initial.vae_module()
@@ -40,7 +41,7 @@ def encode(pictures: Path, vae_weights: dict[str, Tensor], folder: Path) -> None
         path = folder / f"{index:05d}.npy"
         if path.exists():
             continue
-        with torch.no_grad(), autocast():
+        with torch.no_grad(), autocast(precision, device()):
             latents = [
                 model.encode(torch.from_numpy(part.copy()).permute(0, 3, 1, 2).to(device()).float() / 127.5 - 1)
                 for part in np.array_split(shard, len(shard) // 25)
@@ -168,7 +169,7 @@ def train(pictures: Path, latents: Path, folder: Path, plan: Plan, windows: bool
         alpha = alphas[timesteps][:, None, None, None]
         noisy = alpha.sqrt() * seen.clean + (1 - alpha).sqrt() * noise
         target = alpha.sqrt() * noise - (1 - alpha).sqrt() * seen.clean
-        with autocast():
+        with plan.autocast():
             v = model(noisy, timesteps.float(), seen.captions, seen.sizes)
         errors = (v.float() - target).square().mean(dim=1)
         loss = (seen.weights * errors).sum() / seen.weights.sum()

@@ -12,7 +12,7 @@ from realisid_core.training.ema import Average
 
 from ..world.identity import CATEGORIES, MOLE_PLACES, NUMBERS
 from .data import Pictures
-from .run import Plan, Run, autocast, device, generator, learning_rate, take_step
+from .run import Plan, Run, device, generator, learning_rate, take_step
 
 SIZES = [len(NUMBERS), len(MOLE_PLACES), *map(len, CATEGORIES.values())]
 
@@ -47,7 +47,7 @@ def train(crops: Path, folder: Path, plan: Plan) -> None:
         chosen = torch.randint(len(data), (plan.batch,), generator=random)
         images = torch.stack([torch.from_numpy(data[index].copy()) for index in chosen.tolist()])
         pixels = clip_preprocess(images.float() / 255, size=images.shape[1]).to(device())
-        with autocast():
+        with plan.autocast():
             readings = model(pixels)
         losses = [identity_loss(reading.float(), targets[chosen].to(device())) for reading in readings]
         run.note(tokens=losses[0], output=losses[1])

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,29 @@ import torch
 from torch import Tensor, nn
 
 from realisid_core.training.loss_table import LossTable
+from realisid_core.training.precision import autocast
 
 LOG_EVERY = 50
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a part is trained: `batch` items a step, `rate` the peak learning rate."""
+    """How a part is trained: `batch` items a step, peak learning rate `rate`, `precision` "no", "bf16" or "fp16"."""
 
     steps: int
     batch: int
     seed: int
     rate: float
     save_minutes: float
+    precision: str
+
+    def autocast(self) -> AbstractContextManager:
+        """The forward pass's rounding."""
+        return autocast(self.precision, device())
 
 
 def device() -> torch.device:
     return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-
-
-def autocast() -> torch.autocast:
-    return torch.autocast(device().type, torch.bfloat16)
 
 
 def generator(seed: int, step: int) -> torch.Generator:

@@ -10,7 +10,7 @@ from realisid_core.miniature import initial, networks
 from realisid_core.training.ema import Average
 
 from .data import Pictures
-from .run import Plan, Run, autocast, device, generator, learning_rate, take_step
+from .run import Plan, Run, device, generator, learning_rate, take_step
 
 CROP = 128
 SHARDS = 8
@@ -46,7 +46,7 @@ def train(pictures: Path, folder: Path, plan: Plan, decoder_only: bool = False) 
         chosen = torch.randint(len(data), (count,), generator=random).tolist()
         seen = [_weighted(data, index, WHOLE if whole else _window(data, index, random)) for index in chosen]
         images, weights = (torch.stack(values).to(device()) for values in zip(*seen, strict=True))
-        loss = _loss(model, images, weights, random, run)
+        loss = _loss(model, images, weights, random, run, plan)
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
         average.update()
 
@@ -91,13 +91,13 @@ def face_weights(boxes: list, size: int, own: float = 64.0) -> Tensor:
     return weight
 
 
-def _loss(model: nn.Module, images: Tensor, weights: Tensor, random: torch.Generator, run: Run) -> Tensor:
+def _loss(model: nn.Module, images: Tensor, weights: Tensor, random: torch.Generator, run: Run, plan: Plan) -> Tensor:
     """Weighted L1 and squares on pixels (the flat parts clean, the eyes there at all), and a light KL.
 
     In every fourth step the latents are shrunk before decoding and compared with the shrunk picture (EQ-VAE,
     Kouzelis et al. 2025): the local branch crops and enlarges noisy latents, so their resizing has to mean something.
     """
-    with autocast():
+    with plan.autocast():
         mean, log_variance = model.quant_conv(model.encoder(images)).float().chunk(2, dim=1)
         log_variance = log_variance.clamp(-20, 10)
         noise = torch.randn(mean.shape, generator=random).to(mean.device)
