@@ -26,8 +26,8 @@ class LocationBoxes(io.ComfyNode):
                     "boxes",
                     default=EXAMPLE,
                     multiline=True,
-                    tooltip="The face boxes as JSON: x, y of the top-left corner in fractions of width and height, "
-                    "size in fractions of the long edge. The editor writes it; see docs/boxes.md.",
+                    tooltip="A square for each person's face, in their order. Draw and move the squares on the stage. "
+                    "Where there is no stage, docs/boxes.md says how to write them.",
                 ),
                 io.Image.Input(
                     "background", optional=True, tooltip="A picture to show behind the boxes; it changes nothing else."

@@ -45,16 +45,53 @@ export function centred(boxes, frame) {
   return boxes.map((box) => ({ ...box, x: box.x + dx, y: box.y + dy }))
 }
 
-/** The boxes spread over the frame's width with equal gaps between them and at both edges, in their order from left. */
+/**
+ * The boxes of each row spread over the frame's width with equal gaps between them and at both edges, in their order from
+ * left. Where a row is wider than the frame, its first and last box touch the edges and the others overlap evenly.
+ */
 export function spacedEvenly(boxes, frame) {
-  const widthOf = (box) => sides(box, frame).width
-  const order = [...boxes.keys()].sort((a, b) => boxes[a].x + widthOf(boxes[a]) / 2 - boxes[b].x - widthOf(boxes[b]) / 2)
-  const gap = (1 - boxes.reduce((sum, box) => sum + widthOf(box), 0)) / (boxes.length + 1)
   const spaced = [...boxes]
-  let left = gap
-  for (const index of order) {
-    spaced[index] = { ...boxes[index], x: left }
-    left += widthOf(boxes[index]) + gap
+  for (const row of rowsOf(boxes, frame)) {
+    const widths = row.map((index) => sides(boxes[index], frame).width)
+    const free = 1 - widths.reduce((sum, width) => sum + width, 0)
+    const gap = free >= 0 ? free / (row.length + 1) : free / Math.max(row.length - 1, 1)
+    let left = free >= 0 || row.length === 1 ? free / (free >= 0 ? row.length + 1 : 2) : 0
+    row.forEach((index, at) => {
+      spaced[index] = { ...boxes[index], x: left }
+      left += widths[at] + gap
+    })
   }
   return spaced
+}
+
+/** Indices of the boxes in rows from above, each from left. A box is in a row if its middle lies level with the row's boxes. */
+function rowsOf(boxes, frame) {
+  const middle = (index, start, length) => boxes[index][start] + sides(boxes[index], frame)[length] / 2
+  const down = (index) => middle(index, "y", "height")
+  const across = (index) => middle(index, "x", "width")
+  const level = (one, other) => {
+    const reach = Math.max(sides(boxes[one], frame).height, sides(boxes[other], frame).height) / 2
+    return Math.abs(down(one) - down(other)) < reach
+  }
+  const rows = []
+  for (const index of [...boxes.keys()].sort((a, b) => down(a) - down(b))) {
+    const row = rows.at(-1)
+    if (row?.every((other) => level(index, other))) row.push(index)
+    else rows.push([index])
+  }
+  return rows.map((row) => row.sort((a, b) => across(a) - across(b)))
+}
+
+/** Where a new box of `size` goes: the spot of a coarse grid farthest from the boxes there are. */
+export function freePlace(boxes, size, frame) {
+  const { width, height } = frame
+  const side = size * longEdge(frame)
+  const centres = boxes.map((box) => {
+    const half = (box.size * longEdge(frame)) / 2
+    return { x: box.x * width + half, y: box.y * height + half }
+  })
+  const spots = [0.5, 0.25, 0.75].flatMap((fy) => [0.5, 0.25, 0.75].map((fx) => ({ x: fx * width, y: fy * height })))
+  const room = (spot) => Math.min(Infinity, ...centres.map((centre) => Math.hypot(spot.x - centre.x, spot.y - centre.y)))
+  const spot = spots.reduce((best, next) => (room(next) > room(best) + 1e-6 ? next : best))
+  return { x: (spot.x - side / 2) / width, y: (spot.y - side / 2) / height, size }
 }

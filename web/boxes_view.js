@@ -1,30 +1,16 @@
 /** Draws the editor: builds its elements once and brings them up to date from the state. Binds no events. */
 
 import { MAX_BOXES, sizeDescription, sizeText, SMALL_FACE } from "./boxes_format.js"
-import { percentages } from "./boxes_state.js"
+import { button, element, numberField, optionGroup, setText, setValue } from "./boxes_parts.js"
+import { percentages } from "./boxes_placement.js"
+import { t } from "./strings.js"
 
 /** One a person, the same as in the server's previews; told apart by colour-blind eyes too (Okabe and Ito). */
 const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2", "#bbbbbb"]
 const DARK = "#0072b2"
 /** As many people as fit in a row with their sizes. */
 const ROOMY = 4
-const ICONS = {
-  add: "M8 3v10M3 8h10",
-  photo: "M2.5 4.5h2l1-1.5h5l1 1.5h2v8h-11zM8 10.6a2.2 2.2 0 1 0 0-4.4a2.2 2.2 0 0 0 0 4.4",
-  backdrop: "M2.5 3.5h11v9h-11zM3 11l3-3 2 2 2.5-3L13 10.5M5.5 6.4h.1",
-  undo: "M5.5 3.5L3 6l2.5 2.5M3 6h6.5a3.2 3.2 0 0 1 0 6.5H7",
-  redo: "M10.5 3.5L13 6l-2.5 2.5M13 6H6.5a3.2 3.2 0 0 0 0 6.5H9",
-  clear: "M3 4.5h10M6.5 4.5v-1.5h3v1.5M4.5 4.5l.6 8.5h5.8l.6-8.5M6.8 7v3.8M9.2 7v3.8",
-  earlier: "M10 3.5L5.5 8l4.5 4.5",
-  later: "M6 3.5L10.5 8L6 12.5",
-  duplicate: "M6 6h7v7h-7zM3.5 10h-.5v-7h7v.5",
-  remove: "M4.5 4.5l7 7M11.5 4.5l-7 7",
-}
 const CORNERS = ["nw", "ne", "sw", "se"]
-const KEYS =
-  "Drag to draw a square. Arrow keys move the selected box, with Shift by more; Tab goes to the next, " +
-  "Enter to its name, Delete removes it, Ctrl+D duplicates it, Escape leaves the stage."
-
 export class BoxesView {
   constructor() {
     this.root = element("div", { className: "realisid-boxes" })
@@ -32,35 +18,40 @@ export class BoxesView {
   }
 
   #buildBar() {
-    this.add = button("add", "Add a person", "Person")
-    this.layout = element("select", { className: "rb-layout", title: "Layouts and arrangements" })
-    this.layout.setAttribute("aria-label", "Layout")
-    this.layout.append(new Option("Layout", ""), optionGroup("Group of", peopleOptions()), optionGroup("Arrange", [
-      new Option("Mirror", "mirror"),
-      new Option("Centre", "centre"),
-      new Option("Space evenly", "space"),
+    this.add = button("add", t("Add a person"), t("Person"))
+    this.layout = element("select", { className: "rb-layout", title: t("Layouts and arrangements") })
+    this.layout.setAttribute("aria-label", t("Layout"))
+    this.layout.append(new Option(t("Layout"), ""), optionGroup(t("Group of"), peopleOptions()), optionGroup(t("Arrange"), [
+      new Option(t("Mirror"), "mirror"),
+      new Option(t("Centre"), "centre"),
+      new Option(t("Space evenly"), "space"),
     ]))
-    this.photo = button("photo", "Put a box on every face in the background picture or in the connected boxes", "From photo")
-    this.backdropToggle = button("backdrop", "Show the background picture")
-    this.undo = button("undo", "Undo (Ctrl+Z)")
-    this.redo = button("redo", "Redo (Ctrl+Y)")
-    this.clear = button("clear", "Remove all boxes")
+    this.photo = button("photo", t("Put a box on every face in the background picture or in the connected boxes"), t("From photo"))
+    this.backdropToggle = button("backdrop", t("Show the background picture"))
+    this.undo = button("undo", t("Undo (Ctrl+Z)"))
+    this.redo = button("redo", t("Redo (Ctrl+Y)"))
+    this.clear = button("clear", t("Remove all boxes"))
     const bar = element("div", { className: "rb-bar" })
     bar.setAttribute("role", "toolbar")
-    bar.setAttribute("aria-label", "Face boxes")
+    bar.setAttribute("aria-label", t("Face boxes"))
     bar.append(this.add, this.layout, this.photo, this.backdropToggle, element("span", { className: "rb-space" }))
     bar.append(this.undo, this.redo, this.clear)
     return bar
   }
 
   #buildStage() {
+    // An empty title: the widget's own, which the page shows over all of it, would cover the stage.
     this.holder = element("div", { className: "rb-holder" })
+    this.holder.setAttribute("title", "")
     this.stage = element("div", { className: "rb-stage" })
     this.backdrop = element("img", { className: "rb-backdrop", alt: "", draggable: false, hidden: true })
     // An input, not a div: the host's own undo and shortcuts leave the keys of inputs alone.
     this.keys = element("input", { className: "rb-keys", type: "button" })
-    this.keys.setAttribute("aria-description", KEYS)
-    this.hint = element("p", { className: "rb-hint", textContent: "Drag to draw a square where a face goes" })
+    this.keys.setAttribute("aria-description", t(
+      "Drag to draw a square. Arrow keys move the selected boxes, with Shift by more; Tab goes to the next, " +
+        "Enter to its name, Delete removes it, Ctrl+D duplicates it, Ctrl+A selects all, Escape leaves the stage."
+    ))
+    this.hint = element("p", { className: "rb-hint", textContent: t("Drag to draw a square where a face goes") })
     this.stage.append(this.backdrop, this.keys, this.hint)
     this.holder.append(this.stage)
     this.boxes = []
@@ -76,25 +67,25 @@ export class BoxesView {
   #buildPeople() {
     this.people = element("div", { className: "rb-people" })
     this.people.setAttribute("role", "group")
-    this.people.setAttribute("aria-label", "People in order")
+    this.people.setAttribute("aria-label", t("People in order"))
     return this.people
   }
 
   #buildFields() {
-    this.name = element("input", { type: "text", className: "rb-name", placeholder: "Name", maxLength: 60, spellcheck: false })
-    this.name.setAttribute("aria-label", "Name of the selected person")
+    this.name = element("input", { type: "text", className: "rb-name", placeholder: t("Name"), maxLength: 60, spellcheck: false })
+    this.name.setAttribute("aria-label", t("Name of the selected person"))
     this.numbers = {
-      left: numberField("X", "Left edge in pixels"),
-      top: numberField("Y", "Top edge in pixels"),
-      side: numberField("Side", "Side in pixels"),
-      ratio: numberField("1/", "Relative size: the picture's long edge over the side"),
+      left: numberField("X", t("Left edge in pixels")),
+      top: numberField("Y", t("Top edge in pixels")),
+      side: numberField(t("Side"), t("Side in pixels")),
+      ratio: numberField("1/", t("Relative size: the picture's long edge over the side")),
     }
-    this.earlier = button("earlier", "Earlier: a lower person number, further back")
-    this.later = button("later", "Later: a higher person number, further in front")
-    this.duplicate = button("duplicate", "Duplicate (Ctrl+D)")
-    this.remove = button("remove", "Remove (Delete)")
+    this.earlier = button("earlier", t("Earlier: a lower person number, further back"))
+    this.later = button("later", t("Later: a higher person number, further in front"))
+    this.duplicate = button("duplicate", t("Duplicate (Ctrl+D)"))
+    this.remove = button("remove", t("Remove (Delete)"))
     this.fields = element("fieldset", { className: "rb-fields" })
-    this.fields.setAttribute("aria-label", "Selected person")
+    this.fields.setAttribute("aria-label", t("Selected person"))
     const actions = element("span", { className: "rb-actions" })
     actions.append(this.earlier, this.later, this.duplicate, this.remove)
     const numbers = element("span", { className: "rb-numbers" })
@@ -106,25 +97,25 @@ export class BoxesView {
   /**
    * @param {object} state a BoxesState
    * @param {object[]} boxes the boxes to show: the state's, or those of a gesture under way
-   * @param {number} selected
+   * @param {number[]} picked indices of the selected ones, the one that the fields show last
    */
-  render(state, boxes = state.boxes, selected = state.selected) {
-    const { frame } = state
-    const stage = `Stage, ${frame.width} by ${frame.height} pixels, ${boxes.length} face boxes`
+  render(state, boxes = state.boxes, picked = state.picked) {
+    const { frame, history } = state
+    const stage = t("Stage, {width} by {height} pixels, {count} face boxes", { ...frame, count: boxes.length })
     if (this.keys.ariaLabel !== stage) {
       this.keys.ariaLabel = stage
       this.stage.style.setProperty("--rb-aspect", frame.width / frame.height)
       this.hint.hidden = boxes.length > 0
     }
     this.#countTo(boxes.length)
-    boxes.forEach((box, index) => this.#renderBox(index, box, frame, index === selected))
-    this.#renderFields(state, boxes[selected], selected, boxes.length)
-    this.undo.disabled = !state.past.length
-    this.redo.disabled = !state.future.length
+    boxes.forEach((box, index) => this.#renderBox(index, box, frame, picked.includes(index)))
+    this.#renderFields(state, boxes, picked)
+    this.undo.disabled = !history.past.length
+    this.redo.disabled = !history.future.length
     this.clear.disabled = !boxes.length && !state.error
     this.add.disabled = this.duplicate.disabled = state.boxes.length >= MAX_BOXES
     this.root.classList.toggle("rb-broken", Boolean(state.error))
-    if (state.error) this.say(`${state.error} The stage is empty; drawing replaces the text.`)
+    if (state.error) this.say(`${state.error} ${t("The stage is empty; drawing replaces the text.")}`)
   }
 
   #renderBox(index, box, frame, selected) {
@@ -135,16 +126,19 @@ export class BoxesView {
     const at = percentages(box, frame)
     for (const side in at) body.style[side] = `${at[side]}%`
     body.classList.toggle("rb-selected", selected)
-    const title = box.name || `Person ${index + 1}`
+    const title = box.name || personTitle(index)
     setText(label, box.name)
     setText(size, sizeText(box.size))
     setText(chipName, title)
     setText(chipSize, sizeText(box.size))
+    chip.classList.toggle("rb-unnamed", !box.name)
     chip.classList.toggle("rb-small", box.size < SMALL_FACE)
     body.classList.toggle("rb-small", box.size < SMALL_FACE)
-    chip.title = `${title}: ${sizeDescription(box.size)}`
+    chip.title = `${index + 1}, ${title}: ${sizeDescription(box.size)}`
+    chip.setAttribute("aria-label", chip.title)
     chip.setAttribute("aria-pressed", selected)
-    grip.setAttribute("aria-label", `Face box ${index + 1}${box.name ? `, ${box.name}` : ""}: ${sizeDescription(box.size)}`)
+    const number = t("Face box {number}", { number: index + 1 })
+    grip.setAttribute("aria-label", `${number}${box.name ? `, ${box.name}` : ""}: ${sizeDescription(box.size)}`)
   }
 
   #countTo(count) {
@@ -180,17 +174,21 @@ export class BoxesView {
     return { body, label, size, grip, chip, chipName, chipSize }
   }
 
-  #renderFields(state, box, selected, count) {
+  #renderFields(state, boxes, picked) {
+    const selected = picked.at(-1) ?? -1
+    const box = boxes[selected]
+    const one = picked.length === 1
     this.fields.disabled = !box
     const at = box && state.pixels(box)
     setValue(this.name, box?.name ?? "")
-    this.name.placeholder = box ? `Name of person ${selected + 1}` : "Select a box"
+    this.name.placeholder = box ? t("Name of person {number}", { number: selected + 1 }) : t("Select a box")
     for (const field of ["left", "top", "side"]) setValue(this.numbers[field], box ? tenths(at[field]) : "")
     setValue(this.numbers.ratio, box ? hundredths(1 / box.size) : "")
-    this.earlier.disabled = selected <= 0
-    this.later.disabled = selected < 0 || selected >= count - 1
-    if (box) this.say(`${box.name || `Person ${selected + 1}`}: ${sizeDescription(box.size)}`)
-    else this.say(count ? `${count} of ${MAX_BOXES} people` : "")
+    this.earlier.disabled = !one || selected <= 0
+    this.later.disabled = !one || selected >= boxes.length - 1
+    if (one) this.say(`${box.name || personTitle(selected)}: ${sizeDescription(box.size)}`)
+    else if (box) this.say(t("{count} of {most} people selected", { count: picked.length, most: boxes.length }))
+    else this.say(boxes.length ? t("{count} of {most} people", { count: boxes.length, most: MAX_BOXES }) : "")
   }
 
   say(text) {
@@ -210,51 +208,9 @@ export class BoxesView {
   }
 }
 
-function element(tag, properties = {}) {
-  return Object.assign(document.createElement(tag), properties)
-}
-
-function button(icon, title, text = "") {
-  const made = element("button", { type: "button", className: "rb-button", title })
-  made.setAttribute("aria-label", title)
-  made.dataset.action = icon
-  const space = "http://www.w3.org/2000/svg"
-  const svg = document.createElementNS(space, "svg")
-  svg.setAttribute("viewBox", "0 0 16 16")
-  svg.setAttribute("aria-hidden", "true")
-  const path = document.createElementNS(space, "path")
-  path.setAttribute("d", ICONS[icon])
-  svg.append(path)
-  made.append(svg)
-  if (text) made.append(element("span", { textContent: text }))
-  return made
-}
-
-function numberField(text, title) {
-  const label = element("label", { className: "rb-number", title })
-  const input = element("input", { type: "number", step: "any" })
-  input.setAttribute("aria-label", title)
-  label.append(element("span", { textContent: text }), input)
-  return input
-}
-
 const peopleOptions = () =>
-  Array.from({ length: MAX_BOXES }, (_, i) => new Option(i ? `${i + 1} people` : "1 person", `people ${i + 1}`))
+  Array.from({ length: MAX_BOXES }, (_, i) => new Option(i ? t("{count} people", { count: i + 1 }) : t("1 person"), `people ${i + 1}`))
 
-function optionGroup(label, options) {
-  const group = element("optgroup", { label })
-  group.append(...options)
-  return group
-}
-
-function setText(target, text) {
-  if (target.textContent !== text) target.textContent = text
-}
-
-/** A field that is being typed in is left alone. */
-function setValue(input, value) {
-  if (document.activeElement !== input && input.value !== String(value)) input.value = value
-}
-
+const personTitle = (index) => t("Person {number}", { number: index + 1 })
 const tenths = (value) => Number(value.toFixed(1))
 const hundredths = (value) => Number(value.toFixed(2))

@@ -341,11 +341,91 @@ describe("layouts", () => {
 
   test("even spacing makes all gaps equal and keeps the order from left", () => {
     three()
+    state.commit(state.boxes.map((box) => ({ ...box, y: 0.5 - (box.size * 1000) / 1600 })))
     state.arrange("space")
     const at = state.boxes.map((box) => state.pixels(box)).sort((a, b) => a.left - b.left)
     const edges = [0, ...at.flatMap(({ left, side }) => [left, left + side]), FRAME.width]
     const gaps = [0, 1, 2, 3].map((i) => edges[2 * i + 1] - edges[2 * i])
     for (const gap of gaps) close(gap, gaps[0], 0.1)
     assert.equal(state.boxes.map((b) => b.name).join(""), "ABC")
+  })
+
+  test("even spacing works row by row and keeps heights", () => {
+    const row = (y, ...xs) => xs.map((x) => ({ x, y, size: 0.1 }))
+    state.load(JSON.stringify([...row(0.1, 0.5, 0.1), ...row(0.6, 0, 0.2, 0.9)]))
+    const heights = state.boxes.map((box) => box.y)
+    state.arrange("space")
+    assert.deepEqual(state.boxes.map((box) => box.y), heights)
+    ;[1.6 / 3 + 0.1, 0.8 / 3, 0.175, 0.45, 0.725].forEach((x, at) => close(state.boxes[at].x, at ? x : 0.63333))
+  })
+
+  test("a row wider than the frame is spread from edge to edge", () => {
+    state.load(JSON.stringify([0, 0.2, 0.3].map((x) => ({ x, y: 0.1, size: 0.4 }))))
+    state.arrange("space")
+    ;[0, 0.3, 0.6].forEach((x, at) => close(state.boxes[at].x, x))
+  })
+})
+
+describe("several boxes", () => {
+  beforeEach(three)
+
+  test("are moved together, no further than each of them can go", () => {
+    state.toggle(0)
+    state.toggle(2)
+    const gap = state.boxes[2].x - state.boxes[0].x
+    state.commit(state.withMoved(0, 1e4, 0))
+    close(state.boxes[2].x - state.boxes[0].x, gap)
+    close(state.boxes[1].x, 0.5)
+  })
+
+  test("are removed, copied and undone together", () => {
+    state.selectAll()
+    assert.ok(state.duplicate())
+    assert.equal(names(state), "ABCABC")
+    assert.deepEqual(state.picked, [3, 4, 5])
+    state.remove()
+    assert.equal(names(state), "ABC")
+    state.undo()
+    assert.deepEqual(state.picked, [3, 4, 5])
+    assert.equal(state.duplicate(), false)
+  })
+})
+
+describe("gestures out of the frame", () => {
+  test("draw no box that is larger than the picture or leaves it", () => {
+    for (const end of [[9e4, 9e4], [-9e4, -9e4], [9e4, 350], [500, -9e4]]) {
+      const box = state.drawn({ x: 500, y: 350 }, { x: end[0], y: end[1] }, 0)
+      const { left, top, side } = state.pixels(box)
+      assert.ok(left >= -1e-6 && top >= -1e-6 && left + side <= 1000 + 1e-6 && top + side <= 800 + 1e-6)
+    }
+  })
+
+  test("pull a corner to the edge and no further", () => {
+    three()
+    const { left, side } = state.pixels(state.withResized(1, "se", { x: 9e4, y: 9e4 }, 0)[1])
+    close(left + side, 1000)
+  })
+})
+
+describe("a text that the page brings back", () => {
+  test("is one of the steps, and the steps go on from there", () => {
+    const texts = [state.text]
+    for (let i = 0; i < 3; i++) state.add() && texts.push(state.text)
+    state.load(texts[1])
+    assert.equal(state.boxes.length, 1)
+    state.redo()
+    assert.equal(state.text, texts[2])
+    state.undo()
+    state.undo()
+    assert.equal(state.text, texts[0])
+    const next = new BoxesState(FRAME)
+    next.load(texts[2])
+    next.continue(state)
+    next.redo()
+    assert.equal(next.text, texts[3])
+    const other = new BoxesState(FRAME)
+    other.load("[]")
+    other.continue(state)
+    assert.equal(other.undo(), false)
   })
 })

@@ -241,14 +241,14 @@ class TestButtonsAndFields:
         assert sum(left + side / 2 - 500 for left, _, side in boxes) == pytest.approx(0, abs=1)
 
     def test_arrangements(self, stage):
-        stage.set([(100, 100, 200), (400, 300, 100)])
+        stage.set([(100, 100, 200), (400, 180, 100)])
         stage.locate(".rb-layout").select_option("mirror")
-        close(stage.pixels(), [(700, 100, 200), (500, 300, 100)], tolerance=0.1)
+        close(stage.pixels(), [(700, 100, 200), (500, 180, 100)], tolerance=0.1)
         stage.locate(".rb-layout").select_option("space")
         gap = (1000 - 300) / 3
-        close(stage.pixels(), [(100 + 2 * gap, 100, 200), (gap, 300, 100)], tolerance=0.1)
+        close(stage.pixels(), [(100 + 2 * gap, 100, 200), (gap, 180, 100)], tolerance=0.1)
         stage.locate(".rb-layout").select_option("centre")
-        close(stage.pixels(), [(100 + 2 * gap, 250, 200), (gap, 450, 100)], tolerance=0.1)
+        close(stage.pixels(), [(100 + 2 * gap, 300, 200), (gap, 380, 100)], tolerance=0.1)
 
     def test_everything_has_a_name(self, stage):
         stage.set([(100, 100, 200, "Ada")])

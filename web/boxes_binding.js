@@ -1,0 +1,225 @@
+/** Ties one editor to its node: widget, size, connections, runs, the page's own undo. */
+
+import { app } from "../../scripts/app.js"
+import { BoxesEditor } from "./boxes_editor.js"
+import { chosenFile, facesIn, fileURL, frameOf, isConnected, originOf, photoOf } from "./boxes_graph.js"
+import { t } from "./strings.js"
+
+const WIDGET = "REALISID_BOXES"
+const HIDDEN = "RealisID backdrop hidden"
+/** The least height of the editor in the node. */
+const LEAST_HEIGHT = 400
+const SAME_SHAPE = 0.02
+/** As many nodes' steps are kept for nodes that are made anew. */
+const KEPT_STATES = 32
+
+/** Every editor on the page, told when something round it may have changed. */
+export const bindings = new Set()
+/** The boxes of the node at each place, also of those that are gone: undo of the canvas makes all nodes anew. */
+const states = new Map()
+let lastPicture = null
+
+export function setLastPicture(file) {
+  lastPicture = file
+}
+
+export class Binding {
+  constructor(node, name) {
+    this.node = node
+    this.executed = {}
+    this.editor = new BoxesEditor(frameOf(node), {
+      changed: (text) => this.changed(text),
+      facesOfPhoto: () => this.facesOfPhoto(),
+      toggleBackdrop: () => this.toggleBackdrop(),
+      pinched,
+    })
+    this.widget = node.addDOMWidget(name, WIDGET, this.editor.element, {
+      getValue: () => this.editor.text,
+      setValue: (text) => (this.editor.text = typeof text === "string" ? text : JSON.stringify(text ?? "")),
+      getMinHeight: () => LEAST_HEIGHT,
+      hideOnZoom: false,
+    })
+    standFirm(this.widget)
+    this.follow()
+    bindings.add(this)
+  }
+
+  /** Keep up with the node: its size widgets, its connections, its runs, its end. */
+  follow() {
+    const { node } = this
+    chain(node, "onConnectionsChange", () => {
+      this.executed = {}
+      if (this.editor.showsProposal && !isConnected(node, "bboxes")) this.editor.propose("")
+      queueMicrotask(() => this.refresh())
+    })
+    chain(node, "onExecuted", (output) => this.ran(output))
+    chain(node, "onRemoved", () => bindings.delete(this))
+    chain(node, "onAdded", () => {
+      bindings.add(this)
+      this.refresh()
+      requestAnimationFrame(() => requestAnimationFrame(() => this.takePlace()))
+    })
+    chain(node, "onConfigure", () => {
+      this.continueSteps()
+      this.refresh()
+    })
+    for (const side of ["width", "height"]) {
+      const widget = node.widgets?.find((other) => other.name === side)
+      if (widget) chain(widget, "callback", () => this.refresh())
+    }
+    this.editor.view.backdrop.addEventListener("load", () => this.checkShape())
+    this.editor.view.backdrop.addEventListener("error", () => this.editor.view.showBackdrop(""))
+    forwardToCanvas(this.editor.element)
+  }
+
+  /** Go on with the steps of the node that was in this place of the graph before. */
+  continueSteps() {
+    const { graph, id } = this.node
+    if (!graph) return
+    const place = [graph.rootGraph?.id, graph.id, id].join()
+    const before = states.get(place)
+    const { state } = this.editor
+    if (before && before !== state) {
+      state.continue(before)
+      this.editor.render()
+    }
+    states.delete(place)
+    states.set(place, state)
+    if (states.size > KEPT_STATES) states.delete(states.keys().next().value)
+  }
+
+  /**
+   * Nodes 2.0 keeps a node's frame when the graph is loaded again (undo does that) and would go on showing the editor
+   * of the node that was.
+   */
+  takePlace() {
+    const { element } = this.editor
+    if (element.isConnected || this.node.graph !== app.canvas?.graph) return
+    document.querySelector(`[data-node-id="${this.node.id}"] .realisid-boxes`)?.replaceWith(element)
+  }
+
+  /** One step for the graph's own undo, whatever else it is watching. */
+  changed(text) {
+    this.continueSteps()
+    app.canvas?.emitBeforeChange?.()
+    this.widget.callback?.(text)
+    app.canvas?.emitAfterChange?.()
+    this.node.graph?.setDirtyCanvas?.(true, false)
+  }
+
+  refresh() {
+    this.editor.setFrame(frameOf(this.node))
+    this.showConnected()
+    this.file = photoOf(this.node, this.executed)
+    const hidden = Boolean(this.node.properties?.[HIDDEN])
+    const shown = hidden ? null : (this.file ?? lastPicture)
+    const toggle = this.editor.view.backdropToggle
+    toggle.disabled = !this.file && !lastPicture
+    toggle.setAttribute("aria-pressed", Boolean(shown))
+    this.editor.view.showBackdrop(shown ? fileURL(shown) : "")
+    this.checkShape()
+  }
+
+  /** Where the text comes in by a wire, the stage shows what is known of it and from where it comes. */
+  showConnected() {
+    if (!isConnected(this.node, "boxes")) {
+      if (this.editor.guest) this.editor.showGuest(null)
+      return
+    }
+    const origin = originOf(this.node, "boxes")
+    const text = origin?.widgets?.find((widget) => typeof widget.value === "string" && widget.name === "value")?.value
+    const why = origin
+      ? t("The boxes come from “{title}”. Disconnect it to draw them here.", { title: origin.title })
+      : t("The boxes come from outside of this subgraph. Disconnect the input to draw them here.")
+    this.editor.showGuest(text ?? "", why)
+  }
+
+  /** The last generated picture is shown only where it has the frame's shape: any other one would mislead. */
+  checkShape() {
+    const { backdrop } = this.editor.view
+    const { width, height } = this.editor.state.frame
+    const shape = (backdrop.naturalWidth / backdrop.naturalHeight) * (height / width)
+    backdrop.style.visibility = this.file || Math.abs(shape - 1) < SAME_SHAPE ? "" : "hidden"
+  }
+
+  toggleBackdrop() {
+    this.node.properties ??= {}
+    this.node.properties[HIDDEN] = !this.node.properties[HIDDEN]
+    this.refresh()
+  }
+
+  ran(output) {
+    const boxes = output?.realisid_seed_boxes?.[0] ?? ""
+    this.executed = { boxes, background: output?.realisid_background?.[0], chosen: chosenFile(this.node) }
+    const { state, text, showsProposal } = this.editor
+    const drawn = text && (state.boxes.length || state.error)
+    if (!drawn && (boxes || showsProposal)) this.editor.propose(boxes)
+    this.refresh()
+  }
+
+  async facesOfPhoto() {
+    if (this.executed.boxes) return this.executed.boxes
+    if (isConnected(this.node, "bboxes")) throw new Error(t("Run the graph once: the connected boxes are known after that."))
+    const file = photoOf(this.node, this.executed)
+    if (file) return facesIn(file, this.editor.state.frame)
+    if (isConnected(this.node, "background")) {
+      throw new Error(t("Run the graph once: the connected background is known after that."))
+    }
+    if (lastPicture) return facesIn(lastPicture, this.editor.state.frame)
+    throw new Error(t("There is no photo yet. Connect one to background, for example with Load Image."))
+  }
+}
+
+/**
+ * The page's panels write their own width into any widget they draw, and the newest page hides a widget whose input is
+ * connected and leaves its place empty. The editor keeps the node's width, and shows what is connected.
+ */
+function standFirm(widget) {
+  const fixed = { width: undefined, computedDisabled: false, connectionSuppressed: false }
+  for (const [name, value] of Object.entries(fixed)) {
+    Object.defineProperty(widget, name, { get: () => value, set: () => {}, configurable: true, enumerable: true })
+  }
+}
+
+/** Call `also` after the node's own `name`, with its arguments. */
+function chain(target, name, also) {
+  const before = target[name]
+  target[name] = function (...values) {
+    const result = before?.apply(this, values)
+    also(...values)
+    return result
+  }
+}
+
+/** Two fingers on the stage zoom and move the canvas, as they do beside it. */
+function pinched(before, after) {
+  const apart = ([[x, y], [a, b]]) => Math.hypot(a - x, b - y)
+  const middle = ([[x, y], [a, b]]) => [(x + a) / 2, (y + b) / 2]
+  const { ds } = app.canvas
+  const [from, to] = [middle(before), middle(after)]
+  ds.offset[0] += (to[0] - from[0]) / ds.scale
+  ds.offset[1] += (to[1] - from[1]) / ds.scale
+  if (apart(before) > 0) ds.changeScale((ds.scale * apart(after)) / apart(before), to)
+  app.canvas.setDirty(true, true)
+}
+
+/** The wheel and the middle button belong to the canvas, also over the editor; Nodes 2.0 sees to that itself. */
+function forwardToCanvas(root) {
+  const classic = () => !root.closest("[data-node-id]")
+  root.addEventListener("wheel", (event) => {
+    if (!classic()) return
+    event.preventDefault()
+    app.canvas.processMouseWheel(event)
+  }, { passive: false })
+  const forwarded = { pointerdown: "processMouseDown", pointermove: "processMouseMove", pointerup: "processMouseUp" }
+  for (const [type, method] of Object.entries(forwarded)) {
+    root.addEventListener(type, (event) => {
+      const middle = type === "pointermove" ? event.buttons & 4 : event.button === 1
+      if (middle && classic()) app.canvas[method](event)
+    })
+  }
+}
+
+export function refreshAll() {
+  for (const binding of bindings) binding.refresh()
+}
