@@ -103,13 +103,17 @@ def relocate(
     return rows @ features @ columns
 
 
-def own_regions(boxes: Sequence[FaceBox], height: int, width: int) -> Tensor:
+def own_regions(boxes: Sequence[FaceBox], height: int, width: int, frame: tuple[float, float] | None = None) -> Tensor:
     """[N, height, width]: 1 in the cells whose nearest face is that of box n, 0 in the others.
 
     Nearness is the distance from a box's centre in sides of that box, so that a larger person has the larger region.
     Cells as near to several faces are shared out evenly: everywhere the regions add up to 1.
+
+    Args:
+        frame: the frame's own (height, width) in those cells, where a halved odd side makes it a fraction less.
     """
-    corners = torch.tensor([box.scaled(width, height) for box in boxes], dtype=torch.float64)
+    frame_height, frame_width = frame or (height, width)
+    corners = torch.tensor([box.scaled(frame_width, frame_height) for box in boxes], dtype=torch.float64)
     x0, y0, x1, y1 = rearrange(corners, "n corner -> corner n 1 1")
     y, x = torch.arange(height)[:, None] + 0.5, torch.arange(width) + 0.5
     distance = torch.hypot((x - (x0 + x1) / 2) / (x1 - x0), (y - (y0 + y1) / 2) / (y1 - y0))

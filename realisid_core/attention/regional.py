@@ -1,0 +1,71 @@
+"""Cross-attention by region: what a position of the picture reads depends on whose region it lies in."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from comfy.ldm.modules.attention import attention_pytorch
+from einops import rearrange
+from torch import Tensor
+
+from ..geometry import LATENT_CELL, FaceBox
+from ..persons import Person
+from ..resampling import own_regions
+
+ASPECT_TOLERANCE = 0.05
+
+
+def box_seen(person: Person, area: tuple[int, int, int, int], frame: tuple[int, int]) -> FaceBox:
+    """The person's face box in fractions of `area`, (y, x, height, width) in cells of a latent of size `frame`."""
+    height, width = frame
+    if abs(width / height / (person.frame[0] / person.frame[1]) - 1) > ASPECT_TOLERANCE:
+        raise ValueError(
+            f"The face boxes were drawn for {person.frame[0]}×{person.frame[1]} pixels, but the picture is "
+            f"{width * LATENT_CELL}×{height * LATENT_CELL}: they would not be square. Connect the width and height of "
+            "the location boxes to the empty latent, or draw the boxes for that size."
+        )
+    return person.box if area == (0, 0, 0, 0) else person.box.seen_from(area, width, height)
+
+
+def level_regions(boxes: Sequence[FaceBox], level: tuple[int, int], latent: tuple[int, int]) -> Tensor:
+    """m_n of every person on the grid of one level of the UNet, [N, h · w]; at every position they add up to 1.
+
+    Args:
+        level: (height, width) of the level.
+        latent: (height, width) of the latent. An odd side of it that was halved leaves a last cell that reaches past
+            the frame, which the regions allow for.
+    """
+    return rearrange(own_regions(boxes, *level, frame=_frame(level, latent)), "n h w -> n (h w)")
+
+
+def _frame(level: tuple[int, int], latent: tuple[int, int]) -> tuple[float, float]:
+    """(height, width) of the frame in cells of the level."""
+    halvings = max(0, round(math.log2(latent[0] / level[0])))
+    stride = 2**halvings
+    if tuple(-(-side // stride) for side in latent) == tuple(level):
+        return latent[0] / stride, latent[1] / stride
+    return level  # something else than the UNet's own halving made it: another pack's downscaling
+
+
+def joint_bias(regions: Tensor, tokens: Sequence[int], prompt_tokens: int) -> Tensor:
+    """What is added to the logits so that position i reads the prompt and the words of those whose region it is in.
+
+    InstantFamily, Eq. 6 and 7, with log m in place of its product: a token that must not be read has weight 0, not e⁰.
+
+    Args:
+        regions: m_n, [N, h · w].
+        tokens: how many tokens each of the N persons has.
+
+    Returns:
+        [h · w, prompt_tokens + Σ tokens].
+    """
+    words = [region[:, None].expand(-1, count) for region, count in zip(regions.log(), tokens, strict=True)]
+    return torch.cat([regions.new_zeros(regions.shape[1], prompt_tokens), *words], dim=1)
+
+
+def joint_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, bias: Tensor) -> Tensor:
+    """softmax(q kᵀ/√d + bias) v for q [B, P, C], k and v [B, L, C], bias [P, L].
+
+    PyTorch's attention, whichever one the host was started with: SageAttention leaves masks out without a word.
+    """
+    return attention_pytorch(q, k, v, heads, mask=bias)
