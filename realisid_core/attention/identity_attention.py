@@ -2,8 +2,8 @@
 
     out = softmax([q K_tᵀ; q K_w1ᵀ; …]/√d + log M) [V_t; V_w1; …]  +  w Σ_n m_n ⊙ softmax(q K_nᵀ/√d) V_n
 
-The first term reads the prompt and, where m_n is not 0, the words of person n (InstantFamily, Eq. 6 and 7). The second is
-decoupled cross-attention (IP-Adapter) to the identity of person n. m_n is the person's own region.
+The first term reads the prompt and, where m_n is not 0, the words of person n (InstantFamily, Eq. 6 and 7). The second
+is decoupled cross-attention (IP-Adapter) to the identity of person n. m_n is the person's own region.
 
 Nothing is placed on the model but wrappers: at every call of the UNet the patches are laid round whatever other packs
 have put at the same places by then, so the order of nodes does not matter.
@@ -98,8 +98,8 @@ class IdentityAttention:
         for number, words in enumerate(self.words, 1):
             if words is not None and words.shape[-1] != width:
                 raise ValueError(
-                    f"The prompt of person {number} has width {words.shape[-1]}; this model reads width {width}. Encode "
-                    "it with the CLIP that belongs to the model."
+                    f"The prompt of person {number} has width {words.shape[-1]}; this model reads width {width}. "
+                    "Encode it with the CLIP that belongs to the model."
                 )
         if self.identities is not None:
             self.identities.refuse_other_layers(layers)
@@ -148,7 +148,7 @@ class IdentityAttention:
 
 
 def _marked(name: str, conds: list[dict] | None) -> list[dict] | None:
-    """Conditionings whose rows say whether they are of a prompt or of a negative prompt, whatever call they end up in."""
+    """Conditionings whose rows say whether they are of a prompt or of a negative one, in whatever call they end up."""
     if conds is None:
         return None
     side = IdentityMode.NULL if "negative" in name else IdentityMode.GIVEN
