@@ -9,12 +9,9 @@ Nothing is placed on the model but wrappers: at every call of the UNet the patch
 have put at the same places by then, so the order of nodes does not matter.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
-import torch
-from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_base import SDXL
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
@@ -22,20 +19,12 @@ from torch import Tensor
 from ..persons import Person
 from ..sampling.rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, RowCondition
 from .decoupled import Identities
-from .regional import box_seen, joint_attention, joint_bias, level_regions
-from .unet_layers import Place, cross_attentions
+from .regional import box_seen
+from .unet_call import Row, UnetCall
+from .unet_layers import cross_attentions
 
 KEY = "realisid_attention"
 PROMPT_KEY = "realisid_prompt"  # a model condition: GIVEN for the rows of a prompt, NULL for those of a negative one
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one latent of a call is given: the persons' boxes in it, whether it reads words, and which identity."""
-
-    boxes: tuple
-    words: bool
-    identity: IdentityMode
 
 
 @dataclass
@@ -120,7 +109,7 @@ class IdentityAttention:
         options = transformer_options or {}
         if self._acts_at(executor.class_obj.model_sampling, float(t.max())):
             rows = self._rows(x, options, c)
-            call = Call(self, rows, tuple(x.shape[-2:]), x.device)
+            call = UnetCall(rows, self.words, self.identities, self.weight, x, self.made)
             if call.acts:
                 options = call.added_to(options, cross_attentions(executor.class_obj.diffusion_model))
         return executor(x, t, c_concat, c_crossattn, control, options, **c)
@@ -160,145 +149,3 @@ def tell_frame(executor, model, conds, x_in, timestep, model_options):
     """Areas are parts of this frame."""
     options = {**model_options.get("transformer_options", {}), FRAME_KEY: tuple(x_in.shape[-2:])}
     return executor(model, conds, x_in, timestep, {**model_options, "transformer_options": options})
-
-
-class Call:
-    """The patches of one call of the UNet.
-
-    Args:
-        rows: one a latent of the batch.
-        latent: (height, width).
-    """
-
-    def __init__(self, attention: IdentityAttention, rows: Sequence[Row], latent: tuple[int, int], device):
-        self.attention = attention
-        self.latent = latent
-        self.prompt_tokens: int | None = None  # of each row, while the words stand behind them
-        words = attention._has_words
-        self.reading = _groups(rows, lambda row: row.boxes if words and row.words else None, device)
-        self.shown = _groups(
-            rows,
-            lambda row: (row.identity, row.boxes) if attention._has_identities and row.identity else None,
-            device,
-        )
-        reading = {i for indices in self.reading.values() for i in indices.tolist()}
-        others = [i for i in range(len(rows)) if i not in reading]
-        self.others = torch.tensor(others, device=device)
-
-    @property
-    def acts(self) -> bool:
-        return bool(self.reading or self.shown)
-
-    def added_to(self, options: dict, layers: dict[Place, object]) -> dict:
-        """`transformer_options` with the patches: the words last of all, the attentions round what is there."""
-        patches = dict(options.get("patches", {}))
-        if self.reading:
-            patches["attn2_patch"] = [*patches.get("attn2_patch", []), self.append_words]
-        replace = dict(options.get("patches_replace", {}))
-        there = replace.get("attn2", {})
-        replace["attn2"] = {
-            **there,
-            **{place: partial(self.attend, place, there.get(place, there.get(place[:2]))) for place in layers},
-        }
-        return {**options, "patches": patches, "patches_replace": replace}
-
-    def append_words(self, x: Tensor, context: Tensor, value: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
-        """An `attn2_patch`: everyone's words, once, behind the prompts of all rows: [1, B · L + Σ T, D].
-
-        The layer's own `to_k` and `to_v` come next, so whatever acts on them (LoRA, fp8, offloading) acts on the words.
-        """
-        self.prompt_tokens = context.shape[1]
-        words = self.attention.made.get("words")
-        if words is None or words.device != context.device or words.dtype != context.dtype:
-            every = [words for words in self.attention.words if words is not None]
-            words = self.attention.made["words"] = torch.cat(every, dim=1).to(context)
-
-        def behind(prompts: Tensor) -> Tensor:
-            return torch.cat([prompts.reshape(1, -1, prompts.shape[-1]), words], dim=1)
-
-        packed = behind(context)
-        return x, packed, packed if value is None or value is context else behind(value)
-
-    def attend(self, place: Place, other: Callable | None, q: Tensor, k: Tensor, v: Tensor, extra: dict) -> Tensor:
-        """An `attn2_replace`. `other` is what another pack has put there, which sees the prompt alone."""
-        heads = extra["n_heads"]
-        words = None
-        if self.prompt_tokens is not None:
-            (k, words_k), (v, words_v) = (self._unpack(packed, len(q)) for packed in (k, v))
-            words, self.prompt_tokens = (words_k, words_v), None
-
-        def plain(rows: Tensor | slice) -> Tensor:
-            options = {"attn_precision": extra.get("attn_precision"), "transformer_options": extra}
-            return optimized_attention(q[rows], k[rows], v[rows], heads, **options)
-
-        if other is not None:
-            out = other(q, k, v, extra)
-        elif words is None:
-            out = plain(slice(None))
-        else:
-            out = torch.empty_like(q)
-            if len(self.others):
-                out[self.others] = plain(self.others)
-        for boxes, rows in self.reading.items():
-            own = self._joint(q[rows], k[rows], v[rows], words, heads, boxes, extra)
-            if other is None:
-                out[rows] = own
-            else:
-                out = out.index_add(0, rows, own - plain(rows))
-        for (identity, boxes), rows in self.shown.items():
-            out = out.index_add(0, rows, self._decoupled(place, q[rows], heads, identity, boxes, extra))
-        return out
-
-    def _unpack(self, packed: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        prompts = rows * self.prompt_tokens
-        return packed[0, :prompts].reshape(rows, self.prompt_tokens, -1), packed[:, prompts:]
-
-    def _joint(self, q, k, v, words: tuple[Tensor, Tensor], heads: int, boxes: tuple, extra: dict) -> Tensor:
-        level = self._level(q.shape[1], extra)
-        key = ("bias", boxes, level, k.shape[1], q.dtype, q.device)
-        made = self.attention.made
-        if key not in made:
-            tokens = [0 if own is None else own.shape[1] for own in self.attention.words]
-            made[key] = joint_bias(level_regions(boxes, level, self.latent), tokens, k.shape[1]).to(q)
-        k, v = (torch.cat([a, b.expand(len(q), -1, -1)], dim=1) for a, b in zip((k, v), words, strict=True))
-        return joint_attention(q, k, v, heads, made[key])
-
-    def _decoupled(self, place, q: Tensor, heads: int, identity: IdentityMode, boxes: tuple, extra: dict) -> Tensor:
-        """w Σ_n m_n ⊙ softmax(q K_nᵀ/√d) V_n; of the null identity, which is everyone's, w softmax(q K_∅ᵀ/√d) V_∅."""
-        made, identities = self.attention.made, self.attention.identities
-
-        def read(who: int | None) -> Tensor:
-            key = ("identity", place, who, q.dtype, q.device)
-            if key not in made:
-                made[key] = tuple(value.to(q) for value in identities.of(place, who))
-            k, v = (value.expand(len(q), -1, -1) for value in made[key])
-            return optimized_attention(q, k, v, heads, attn_precision=extra.get("attn_precision"))
-
-        if identity == IdentityMode.NULL:
-            return self.attention.weight * read(None)
-        level = self._level(q.shape[1], extra)
-        key = ("regions", boxes, level, q.dtype, q.device)
-        if key not in made:
-            made[key] = level_regions(boxes, level, self.latent).to(q)
-        return self.attention.weight * sum(m[:, None] * read(n) for n, m in enumerate(made[key]))
-
-    def _level(self, positions: int, extra: dict) -> tuple[int, int]:
-        """(height, width) of the feature map that the positions are of."""
-        height, width = extra.get("activations_shape", self.latent)[-2:]
-        while height * width > positions:
-            height, width = -(-height // 2), -(-width // 2)
-        if height * width != positions:
-            raise ValueError(
-                f"Another pack's patch changes the number of positions in cross-attention ({positions}; expected "
-                f"{height}×{width}), so regions of people cannot be told. Remove that patch, or Identity Attention."
-            )
-        return height, width
-
-
-def _groups(rows: Sequence[Row], key: Callable[[Row], object], device) -> dict:
-    """The numbers of the rows that have the same key; rows whose key is None are in no group."""
-    groups: dict = {}
-    for number, row in enumerate(rows):
-        if key(row) is not None:
-            groups.setdefault(key(row), []).append(number)
-    return {key: torch.tensor(numbers, device=device) for key, numbers in groups.items()}
