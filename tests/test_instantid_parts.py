@@ -146,7 +146,7 @@ def test_every_face_has_a_vector_and_faces_without_points_are_refused(tmp_path):
     recogniser = Recogniser(recogniser_file(tmp_path / "tiny.onnx", weights))
     vectors, squares = face_vectors(recogniser, faces_of(POINTS, POINTS + 20))
     assert vectors.shape == (2, 512) and squares.shape == (2, 112, 112, 3)
-    with pytest.raises(ValueError, match="without eyes, nose and mouth.*yunet"):
+    with pytest.raises(ValueError, match=r"without eyes, nose and mouth.*yunet"):
         face_vectors(recogniser, faces_of(POINTS, None))
 
 
@@ -158,16 +158,16 @@ def test_recognisers_that_cannot_serve_are_refused_by_name(tmp_path, monkeypatch
 
     aura_face = next(digest for digest, known in RECOGNISERS.items() if known.name.startswith("AuraFace"))
     monkeypatch.setattr(arcface, "sha256", lambda path: aura_face)
-    with pytest.raises(ValueError, match="glintr100.onnx is AuraFace's.*another space.*antelopev2"):
+    with pytest.raises(ValueError, match=r"glintr100.onnx is AuraFace's.*another space.*antelopev2"):
         Recogniser(path)
     monkeypatch.undo()
 
-    with pytest.raises(ValueError, match="gives .* for one face; expected a vector of 512"):
+    with pytest.raises(ValueError, match=r"gives .* for one face; expected a vector of 512"):
         Recogniser(recogniser_file(tmp_path / "detector.onnx", weights[:10]))
-    with pytest.raises(ValueError, match="keeps its weights in another file"):
+    with pytest.raises(ValueError, match=r"keeps its weights in another file"):
         Recogniser(recogniser_file(tmp_path / "external.onnx", weights, external=True))
     (tmp_path / "broken.onnx").write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match="broken.onnx cannot be run by OpenCV"):
+    with pytest.raises(ValueError, match=r"broken.onnx cannot be run by OpenCV"):
         Recogniser(tmp_path / "broken.onnx")
 
 
