@@ -1,17 +1,48 @@
-"""The pack's nodes: one file a topic, each with a list `NODES`."""
+"""The pack's nodes, listed in `NODES`; each file has one topic.
 
-import importlib
-import pkgutil
+A file of nodes holds schemas and short `execute` methods, and imports what it needs of `realisid_core` at its top: the
+host has torch and its own modules in memory by then. What start-up does not need and the host has not imported (OpenCV,
+MediaPipe, facexlib) is imported in the core, inside of the function that first uses it.
+"""
 
 from comfy_api.latest import ComfyExtension, io
+
+from .apply import ApplyGlobalBranch, ApplyLocalBranch
+from .boxes import BoxesFromFaces, LocationBoxes
+from .detect import DetectFaces
+from .guidance import IdentityGuidanceNode
+from .identity import IDEmbeddingNode
+from .landmarks import FaceLandmarks
+from .miniature import LoadMiniature
+from .model import LoadModel
+from .parse import ParseFaces
+from .persons import CombinePersons, Person
+from .photo_faces import serve
+from .portraits import ExamplePortrait
+
+NODES: list[type[io.ComfyNode]] = [
+    LoadModel,
+    LoadMiniature,
+    ExamplePortrait,
+    DetectFaces,
+    ParseFaces,
+    FaceLandmarks,
+    IDEmbeddingNode,
+    LocationBoxes,
+    BoxesFromFaces,
+    Person,
+    CombinePersons,
+    ApplyLocalBranch,
+    ApplyGlobalBranch,
+    IdentityGuidanceNode,
+]
 
 
 class RealisIDExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        topics = sorted(module.name for module in pkgutil.iter_modules(__path__))
-        modules = (importlib.import_module(f".{topic}", __name__) for topic in topics)
-        return [node for module in modules for node in getattr(module, "NODES", [])]
+        return NODES
 
 
 async def comfy_entrypoint() -> RealisIDExtension:
+    serve()
     return RealisIDExtension()

@@ -132,6 +132,3 @@ class ApplyGlobalBranch(io.ComfyNode):
     @classmethod
     def execute(cls, **inputs) -> io.NodeOutput:
         return _execute("global", **inputs)
-
-
-NODES = [ApplyLocalBranch, ApplyGlobalBranch]

@@ -2,6 +2,10 @@
 
 from comfy_api.latest import io, ui
 
+from ..realisid_core.box_formats import from_bounding_boxes, parse_boxes, to_editor
+from ..realisid_core.conditions.location_mask import union_mask
+from ..realisid_core.perception.layout import boxes_from_faces
+from .previews import draw_layout
 from .sockets import BoundingBox, FaceBoxes, Faces
 
 EXAMPLE = '{"version": 1, "boxes": [{"x": 0.35, "y": 0.2, "size": 0.3}]}'
@@ -51,8 +55,6 @@ class LocationBoxes(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, boxes=None, width=None, height=None) -> bool | str:
-        from ..realisid_core.box_formats import parse_boxes
-
         if boxes is not None and width is not None and height is not None:
             try:
                 parse_boxes(boxes, width, height)
@@ -62,10 +64,6 @@ class LocationBoxes(io.ComfyNode):
 
     @classmethod
     def execute(cls, width, height, boxes, background=None, bboxes=None) -> io.NodeOutput:
-        from ..realisid_core.box_formats import from_bounding_boxes, parse_boxes, to_editor
-        from ..realisid_core.conditions.location_mask import union_mask
-        from .previews import draw_layout
-
         face_boxes = parse_boxes(boxes, width, height)
         seeds = None
         if bboxes is not None:
@@ -114,11 +112,5 @@ class BoxesFromFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces, width, height, scale) -> io.NodeOutput:
-        from ..realisid_core.perception.layout import boxes_from_faces
-        from .previews import draw_layout
-
         boxes = boxes_from_faces(faces, width, height, scale)
         return io.NodeOutput(boxes, ui=ui.PreviewImage(draw_layout(boxes), cls=cls))
-
-
-NODES = [LocationBoxes, BoxesFromFaces]

@@ -85,6 +85,3 @@ class DetectFaces(io.ComfyNode):
             faces = perception.detect_faces(image, detector, threshold, order, maximum, margin, picked)
         picture = ui.PreviewImage(boxes_picture(faces), cls=cls)
         return io.NodeOutput(faces, faces.bounding_boxes(), json.dumps(faces.describe()), ui=picture)
-
-
-NODES = [DetectFaces]

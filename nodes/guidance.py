@@ -2,9 +2,11 @@
 
 from comfy_api.latest import io
 
+from ..realisid_core.sampling.guidance import IdentityGuidance
+from ..realisid_core.sampling.rows import IdentityMode
 from .choices import chosen
 
-WITHOUT_IDENTITY = ("null identity", "off")
+WITHOUT_IDENTITY = {"null identity": IdentityMode.NULL, "off": IdentityMode.OFF}
 
 
 class IdentityGuidanceNode(io.ComfyNode):
@@ -29,7 +31,7 @@ class IdentityGuidanceNode(io.ComfyNode):
                 io.Combo.Input(
                     "without_identity",
                     options=list(WITHOUT_IDENTITY),
-                    default=WITHOUT_IDENTITY[0],
+                    default="null identity",
                     tooltip="What the branches do in the passes without identity. 'null identity', as in training: "
                     "place and pose act in all passes. 'off': cheaper, and identity_guidance scales them too.",
                 ),
@@ -70,14 +72,7 @@ class IdentityGuidanceNode(io.ComfyNode):
     def execute(
         cls, model, identity_guidance, without_identity, identity_start, text_only_start=0.0, text_only_end=1.0
     ) -> io.NodeOutput:
-        from ..realisid_core.sampling.guidance import IdentityGuidance
-        from ..realisid_core.sampling.rows import IdentityMode
-
-        off = chosen("without_identity", without_identity, WITHOUT_IDENTITY) == "off"
-        without = IdentityMode.OFF if off else IdentityMode.NULL
+        without = WITHOUT_IDENTITY[chosen("without_identity", without_identity, list(WITHOUT_IDENTITY))]
         text_only_range = (text_only_start, text_only_end)
         guidance = IdentityGuidance(identity_guidance, without, identity_start, text_only_range)
         return io.NodeOutput(guidance.patch(model))
-
-
-NODES = [IdentityGuidanceNode]

@@ -39,6 +39,3 @@ class IDEmbeddingNode(io.ComfyNode):
     def execute(cls, realisid, clip_vision, faces) -> io.NodeOutput:
         embedding, crops = embed_person(realisid, clip_vision, faces)
         return io.NodeOutput(embedding, ui=ui.PreviewImage(crops, cls=cls))
-
-
-NODES = [IDEmbeddingNode]

@@ -67,6 +67,3 @@ class FaceLandmarks(io.ComfyNode):
         details = json.dumps([perception.describe_face(face) for face in found])
         picture = ui.PreviewImage(landmarks_picture(landmarks, image), cls=cls)
         return io.NodeOutput(landmarks, drawings, *perception.head_pose(found[0]), details, ui=picture)
-
-
-NODES = [FaceLandmarks]

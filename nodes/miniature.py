@@ -36,6 +36,3 @@ class LoadMiniature(io.ComfyNode):
             miniature.realisid,
             ui=ui.PreviewText(miniature.describe()),
         )
-
-
-NODES = [LoadMiniature]

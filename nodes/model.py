@@ -5,6 +5,7 @@ import os
 import folder_paths
 from comfy_api.latest import io, ui
 
+from ..realisid_core.checkpoint import load_checkpoint
 from .sockets import RealisIDModel
 
 FOLDER = "realisid"
@@ -42,10 +43,5 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        from ..realisid_core.checkpoint import load_checkpoint
-
         realisid = load_checkpoint(folder_paths.get_full_path_or_raise(FOLDER, file))
         return io.NodeOutput(realisid, ui=ui.PreviewText(realisid.describe()))
-
-
-NODES = [LoadModel]

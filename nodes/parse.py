@@ -52,6 +52,3 @@ class ParseFaces(io.ComfyNode):
         return io.NodeOutput(
             parsed, masks, crops, str(parsed.parsed), ui=ui.PreviewImage(masks_picture(parsed), cls=cls)
         )
-
-
-NODES = [ParseFaces]

@@ -79,6 +79,3 @@ class CombinePersons(io.ComfyNode):
     @classmethod
     def execute(cls, **persons) -> io.NodeOutput:
         return io.NodeOutput(combine([persons[key] for key in sorted(persons) if persons[key] is not None]))
-
-
-NODES = [Person, CombinePersons]

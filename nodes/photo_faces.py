@@ -4,7 +4,17 @@ import asyncio
 import sys
 from pathlib import Path
 
+import folder_paths
 from aiohttp import web
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..realisid_core.box_formats import to_editor
+from ..realisid_core.geometry import MAX_BOXES
+from ..realisid_core.perception import detect_faces
+from ..realisid_core.perception.faces import to_image
+from ..realisid_core.perception.layout import boxes_from_faces
+
+PATH = "/realisid/faces"
 
 
 def boxes_of(filename: str, subfolder: str, kind: str, width: int, height: int) -> str:
@@ -12,14 +22,6 @@ def boxes_of(filename: str, subfolder: str, kind: str, width: int, height: int) 
 
     Raises ValueError: no such folder or file, no picture, or no face.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    from ..realisid_core.box_formats import to_editor
-    from ..realisid_core.geometry import MAX_BOXES
-    from ..realisid_core.perception import detect_faces
-    from ..realisid_core.perception.faces import to_image
-    from ..realisid_core.perception.layout import boxes_from_faces
-
     path = _file(filename, subfolder, kind)
     try:
         picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
@@ -30,8 +32,6 @@ def boxes_of(filename: str, subfolder: str, kind: str, width: int, height: int) 
 
 
 def _file(filename: str, subfolder: str, kind: str) -> Path:
-    import folder_paths
-
     folder = folder_paths.get_directory_by_type(kind)
     if folder is None:
         raise ValueError(f"There is no folder {kind!r}; expected input, output or temp.")
@@ -53,10 +53,11 @@ async def answer(request: web.Request) -> web.Response:
 
 
 def serve() -> None:
-    """Add the route to the host's server. A script that imports the pack without one has nothing to add it to."""
+    """Add the route to the host's server, once: with two copies of the pack installed, the first one answers.
+
+    A script that imports the pack without a server has nothing to add it to.
+    """
     host = getattr(sys.modules.get("server"), "PromptServer", None)
-    if server := getattr(host, "instance", None):
-        server.routes.post("/realisid/faces")(answer)
-
-
-serve()
+    server = getattr(host, "instance", None)
+    if server and not any(getattr(route, "path", None) == PATH for route in server.routes):
+        server.routes.post(PATH)(answer)

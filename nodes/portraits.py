@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from comfy_api.latest import io
+from PIL import Image
 
+from ..realisid_core.perception.faces import to_image
 from .choices import chosen
 
 FOLDER = Path(__file__).resolve().parent.parent / "portraits"
@@ -30,12 +32,5 @@ class ExamplePortrait(io.ComfyNode):
 
     @classmethod
     def execute(cls, portrait: str) -> io.NodeOutput:
-        from PIL import Image
-
-        from ..realisid_core.perception.faces import to_image
-
         file = FOLDER / f"{chosen('portrait', portrait, NAMES)}.jpg"
         return io.NodeOutput(to_image(Image.open(file).convert("RGB")))
-
-
-NODES = [ExamplePortrait]

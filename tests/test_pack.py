@@ -3,16 +3,18 @@
 import importlib.metadata
 import json
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
 
 import pytest
+import requests
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from realisid_bootstrap import PACK, host_path
-from realisid_pack.headless.server import NAME, environment, server_command
+from realisid_pack.headless.server import NAME, NOT_THE_PACK, environment, running_server, server_command
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +99,19 @@ def test_loading_the_pack_reaches_for_no_network_and_imports_nothing_heavy():
     assert network == []
     heavy = {"cv2", "mediapipe", "facexlib", "facenet_pytorch", "accelerate", "matplotlib", "webdataset", "numba"}
     assert heavy.isdisjoint(module.split(".")[0] for module in imported)
+
+
+def test_two_copies_of_the_pack_side_by_side_leave_the_server_whole(tmp_path):
+    """As from git and from the registry: the server starts, and each node and the route are there once."""
+    other = tmp_path / "custom_nodes" / "comfyui-realisid"
+    other.parent.mkdir()
+    shutil.copytree(PACK, other, ignore=NOT_THE_PACK)
+    with running_server(host_path(), tmp_path, "--cpu") as server:
+        assert "IMPORT FAILED" not in server.log.read_text(encoding="utf-8", errors="replace")
+        nodes = requests.get(f"{server.address}/object_info", timeout=60).json()
+        assert "RealisID_Person" in nodes
+        answer = requests.post(f"{server.address}/realisid/faces", json={}, timeout=60)
+        assert answer.status_code == 400
 
 
 def test_requirements_leave_torch_and_numpy_alone():
