@@ -17,8 +17,8 @@ from .miniature import LoadMiniature
 from .model import LoadModel
 from .parse import ParseFaces
 from .persons import CombinePersons, Person
-from .photo_faces import serve
 from .portraits import ExamplePortrait
+from .routes import serve
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,

@@ -5,7 +5,6 @@ its first dot or `@`, and for templates under the whole name; the host serves ne
 in an address (a space, a letter that is not ASCII).
 """
 
-import sys
 from pathlib import Path
 
 from aiohttp import web
@@ -33,14 +32,4 @@ def _sent(folder: Path, name: str) -> web.FileResponse:
     return web.FileResponse(file)
 
 
-def serve() -> None:
-    """Add the routes to the host's server, once, however often the pack is installed."""
-    host = getattr(sys.modules.get("server"), "PromptServer", None)
-    if server := getattr(host, "instance", None):
-        present = {route.path for route in server.routes if isinstance(route, web.RouteDef)}
-        for path, handler in ((HELP, help_page), (TEMPLATES, template)):
-            if path not in present:
-                server.routes.get(path)(handler)
-
-
-serve()
+ROUTES = web.get(HELP, help_page), web.get(TEMPLATES, template)

@@ -1,7 +1,6 @@
 """The editor's "From photo": face boxes of a picture that the page already shows, without running the graph."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import folder_paths
@@ -13,8 +12,6 @@ from ..realisid_core.geometry import MAX_BOXES
 from ..realisid_core.perception import detect_faces
 from ..realisid_core.perception.faces import to_image
 from ..realisid_core.perception.layout import boxes_from_faces
-
-PATH = "/realisid/faces"
 
 
 def boxes_of(filename: str, subfolder: str, kind: str, width: int, height: int) -> str:
@@ -52,12 +49,4 @@ async def answer(request: web.Request) -> web.Response:
     return web.json_response({"boxes": text})
 
 
-def serve() -> None:
-    """Add the route to the host's server, once: with two copies of the pack installed, the first one answers.
-
-    A script that imports the pack without a server has nothing to add it to.
-    """
-    host = getattr(sys.modules.get("server"), "PromptServer", None)
-    server = getattr(host, "instance", None)
-    if server and not any(getattr(route, "path", None) == PATH for route in server.routes):
-        server.routes.post(PATH)(answer)
+ROUTES = (web.post("/realisid/faces", answer),)
