@@ -67,7 +67,7 @@ def main() -> int:
     serve = commands.add_parser("serve", help="ComfyUI with this pack, for a browser; further options are ComfyUI's")
     for command in (demo, serve):
         command.add_argument("--gpu", action="store_true", help="let ComfyUI choose the device (else: the CPU)")
-    test = commands.add_parser("test", help="ruff, type checks and pytest; further options are pytest's")
+    test = commands.add_parser("test", help="ruff and pytest; further options are pytest's")
     test.add_argument("--quick", action="store_true", help="only what needs no server, no browser and no training")
     for command in (demo, serve, test):
         command.add_argument("--no-system-packages", action="store_true", help="never call apt-get")
@@ -85,7 +85,7 @@ def main() -> int:
         device = ["--gpu"] if options.gpu else []
         return run(f"headless.{options.command}", *device, *rest)
     if options.quick:
-        rest = ["-m", "quick", *rest]
+        rest = ["-m", "not slow", *rest]
     else:
         environment["REALISID_FRONTEND"] = str(newer_frontend())
     checks = [run("ruff", "check", "."), run("ruff", "format", "--check", "."), run("pytest", *rest)]
@@ -197,10 +197,10 @@ def install_system_packages(browser: bool) -> None:
         say(f"Not installed: {' '.join(packages)} (your system's package manager has them)")
         return
     say(f"Installing with apt-get: {' '.join(packages)} …")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(["apt-get", "update"], **quiet)
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    if subprocess.run(install, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, **quiet).returncode:
+    unattended = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+        done = subprocess.run(["apt-get", *command], env=unattended, capture_output=True)
+    if done.returncode:
         say("  apt-get could not; going on without")
 
 

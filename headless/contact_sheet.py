@@ -85,5 +85,5 @@ def fitted(text: str, width: int) -> str:
     return text.rstrip() + "…"
 
 
-def font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

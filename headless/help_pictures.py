@@ -145,8 +145,8 @@ def graphs(address: str) -> Iterator[tuple[str, Image.Image]]:
         for name, (columns, links) in PIECES.items():
             width, height = page.evaluate(BUILD, [columns, links, TEXT, FILES])
             time.sleep(2)  # until the canvas is drawn
-            clip = {"x": 120, "y": 170, "width": width + 40, "height": height + 70}
-            picture = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
+            shot = page.screenshot(clip={"x": 120, "y": 170, "width": width + 40, "height": height + 70})
+            picture = Image.open(io.BytesIO(shot)).convert("RGB")
             yield name, ImageOps.scale(picture, 0.8, Image.Resampling.LANCZOS)
         browser.close()
 

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from .perception.parsing import KEEP
 
@@ -53,6 +53,9 @@ def one_of(default: str, *options: str) -> Any:
     return _field(default, "one of " + ", ".join(options), lambda v: type(v) is str and v in options)
 
 
+AnyConfig = TypeVar("AnyConfig", bound="Config")
+
+
 @dataclass(frozen=True)
 class Config:
     """What every method's checkpoint says.
@@ -68,7 +71,7 @@ class Config:
     format_version: int = whole(FORMAT_VERSION, FORMAT_VERSION, FORMAT_VERSION)
 
     @classmethod
-    def read(cls, values: Mapping[str, object]) -> Self:
+    def read(cls: type[AnyConfig], values: Mapping[str, object]) -> AnyConfig:
         """The config of these values; fields that are not there have their defaults.
 
         Raises:

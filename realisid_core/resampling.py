@@ -7,7 +7,7 @@ move features by up to half a cell, 16 image pixels. So both are separable matri
 Per axis: `n` cells on the full grid, box `[a, b)` in those cells, `m` cells on the local grid, `s = m / (b − a)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
@@ -51,12 +51,20 @@ def _bilinear(at: Tensor, n: int) -> Tensor:
     return (1 - (at[:, None] - torch.arange(n, dtype=torch.float64)[None]).abs()).clamp(min=0)
 
 
+Kind = Callable[[float, float, int, int], Tensor]
+"""`crop_matrix` or `relocation_matrix`."""
+
+
 @lru_cache(maxsize=256)
-def _stacked(kind, spans: tuple[tuple[float, float], ...], n: int, m: int, device, dtype) -> Tensor:
+def _stacked(
+    kind: Kind, spans: tuple[tuple[float, float], ...], n: int, m: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
     return torch.stack([kind(a, b, n, m) for a, b in spans]).to(device=device, dtype=dtype)
 
 
-def _matrices(kind, boxes: Sequence[FaceBox], frame: tuple[float, float], n: tuple[int, int], m: int, like: Tensor):
+def _matrices(
+    kind: Kind, boxes: Sequence[FaceBox], frame: tuple[float, float], n: tuple[int, int], m: int, like: Tensor
+) -> tuple[Tensor, Tensor]:
     height, width = frame
     spans = [box.scaled(width, height) for box in boxes]
     rows = _stacked(kind, tuple((y0, y1) for _, y0, _, y1 in spans), n[0], m, like.device, like.dtype)

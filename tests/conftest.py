@@ -54,6 +54,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(NoTestPackage())
 
 
+SLOW_FIXTURES = {"server", "oddly_named", "browser", "checkout"}
+SLOW_FILES = ("research/", "test_training")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts a server, a browser or a training is slow: `dev.py test --quick` leaves it out."""
+    for item in items:
+        file = item.path.relative_to(PACK / "tests").as_posix()
+        if file.startswith(SLOW_FILES) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
 sys.meta_path.insert(0, OneCore())
 load("realisid_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)])
 

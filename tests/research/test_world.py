@@ -29,7 +29,7 @@ from research.world.captions import split
 from research.world.identity import CATEGORIES, HAIR_COLOURS
 from research.world.texture import SHIRT_COLOURS
 
-PACK = Path(__file__).resolve().parent.parent
+PACK = Path(__file__).resolve().parents[2]
 
 
 def scenes(count, people=1, seed=0, **options):
