@@ -28,8 +28,8 @@ import torch  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from benchmarks.sdxl import controlnet, people, realisid, sdxl, text  # noqa: E402
-from realisid_core.sampling.apply import apply_branch  # noqa: E402
-from realisid_core.sampling.control import Savings  # noqa: E402
+from realisid_core.methods.realisid import global_branch, local_branch  # noqa: E402
+from realisid_core.sampling.apply import Settings, apply_branch  # noqa: E402
 from realisid_core.sampling.guidance import IdentityGuidance  # noqa: E402
 from realisid_core.sampling.rows import IdentityMode, with_identity  # noqa: E402
 
@@ -85,8 +85,8 @@ class Bench:
         """Three predictions one after the other, each with both branches at the latent's own size, person by person."""
         conds = self.prompts
         for person in people(number, self.realisid.config.clip_tokens, self.side):
-            for branch in ("global", "local"):
-                conds = apply_branch(branch, *conds, self.literal_realisid, [person])
+            for branch in (global_branch(self.literal_realisid), local_branch(self.literal_realisid)):
+                conds = apply_branch(branch, *conds, [person])
         positive, negative = conds
         rows = [
             [[tokens, with_identity(options, identity)] for tokens, options in conditioning]
@@ -106,9 +106,8 @@ class Bench:
     def ours(self, number: int, guidance: IdentityGuidance, one_pass: bool = False, reuse: int = 1) -> Contender:
         conds = self.prompts
         persons = people(number, self.realisid.config.clip_tokens, self.side)
-        for branch in ("global", "local"):
-            savings = Savings(reuse, one_pass and branch == "global")
-            conds = apply_branch(branch, *conds, self.realisid, persons, savings=savings)
+        for branch in (global_branch(self.realisid, one_pass=one_pass), local_branch(self.realisid)):
+            conds = apply_branch(branch, *conds, persons, Settings(reuse=reuse))
         model = guidance.patch(self.model)
         return lambda: self.sample(model, *conds, steps=1 + reuse)  # after the first, one in `reuse` computes them
 

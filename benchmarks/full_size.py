@@ -18,6 +18,7 @@ import comfy.sample  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.sdxl import people, realisid, sdxl, text  # noqa: E402
+from realisid_core.methods.realisid import global_branch, local_branch  # noqa: E402
 from realisid_core.sampling.apply import apply_branch  # noqa: E402
 from realisid_core.sampling.guidance import IdentityGuidance  # noqa: E402
 
@@ -28,8 +29,8 @@ def main() -> None:
     model, branches = sdxl(torch.bfloat16), realisid(torch.bfloat16, local_size=SIDE // 16)
     persons = people(1, branches.config.clip_tokens, SIDE)
     conds = text(model, 1), text(model, 2)
-    for branch in ("global", "local"):
-        conds = apply_branch(branch, *conds, branches, persons)
+    for branch in (global_branch(branches), local_branch(branches)):
+        conds = apply_branch(branch, *conds, persons)
     latent = torch.zeros(1, 4, SIDE // 8, SIDE // 8)
     noise = comfy.sample.prepare_noise(latent, 0)
     guided = IdentityGuidance(5.0).patch(model)

@@ -2,7 +2,10 @@
 
 from comfy_api.latest import io
 
-from .choices import chosen
+from ..realisid_core.branches.sharing import Sharing
+from ..realisid_core.methods.realisid import global_branch, local_branch
+from ..realisid_core.sampling.apply import Settings, apply_branch
+from .choices import chosen, values
 from .sockets import Persons, RealisIDModel
 
 REUSE = io.Int.Input(
@@ -21,11 +24,10 @@ ONE_PASS = io.Boolean.Input(
     tooltip="Shows all persons in one pass, where each region sees its own identity, instead of one pass a person: "
     "cheaper with several people, less exact.",
 )
-SHARINGS = "own region", "average"
 SHARING = io.Combo.Input(
     "sharing",
-    options=list(SHARINGS),
-    default=SHARINGS[0],
+    options=values(Sharing),
+    default=Sharing.OWN_REGION.value,
     optional=True,
     tooltip="How several persons share the branch. 'own region': each place takes after the person whose face is the "
     "nearest. 'average': every place takes after all of them, as in the paper, and people mix.",
@@ -81,27 +83,6 @@ def _schema(branch: str, display_name: str, description: str, *options: io.Input
     )
 
 
-def _execute(
-    branch,
-    positive,
-    negative,
-    realisid,
-    persons,
-    strength,
-    start,
-    end,
-    control_net=None,
-    reuse=1,
-    one_pass=False,
-    sharing=SHARINGS[0],
-) -> io.NodeOutput:
-    from ..realisid_core.sampling.apply import apply_branch
-    from ..realisid_core.sampling.control import Savings, Sharing
-
-    given = branch, positive, negative, realisid, persons, strength, (start, end), control_net
-    return io.NodeOutput(*apply_branch(*given, Savings(reuse, one_pass), Sharing(chosen("sharing", sharing, SHARINGS))))
-
-
 class ApplyLocalBranch(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -113,8 +94,13 @@ class ApplyLocalBranch(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **inputs) -> io.NodeOutput:
-        return _execute("local", **inputs)
+    def execute(
+        cls, positive, negative, realisid, persons, strength, start, end, control_net=None, reuse=1
+    ) -> io.NodeOutput:
+        branch = local_branch(realisid, control_net)
+        return io.NodeOutput(
+            *apply_branch(branch, positive, negative, persons, Settings(strength, (start, end), reuse))
+        )
 
 
 class ApplyGlobalBranch(io.ComfyNode):
@@ -130,5 +116,21 @@ class ApplyGlobalBranch(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **inputs) -> io.NodeOutput:
-        return _execute("global", **inputs)
+    def execute(
+        cls,
+        positive,
+        negative,
+        realisid,
+        persons,
+        strength,
+        start,
+        end,
+        control_net=None,
+        reuse=1,
+        one_pass=False,
+        sharing=Sharing.OWN_REGION.value,
+    ) -> io.NodeOutput:
+        branch = global_branch(realisid, control_net, chosen("sharing", sharing, Sharing), one_pass)
+        return io.NodeOutput(
+            *apply_branch(branch, positive, negative, persons, Settings(strength, (start, end), reuse))
+        )

@@ -82,14 +82,13 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def applied():
     """Positive and negative with both branches for one person of random weights."""
-    from pictures import miniature, person, prompt
+    from pictures import apply, miniature, person, prompt
 
     from realisid_core.geometry import FaceBox
-    from realisid_core.sampling.apply import apply_branch
 
     someone, realisid = person(1, FaceBox(0.2, 0.25, 0.4, 0.4)), miniature().realisid
     conds = prompt("a person wearing a red sweater"), prompt("watercolor style")
-    return apply_branch("local", *apply_branch("global", *conds, realisid, [someone]), realisid, [someone])
+    return apply("local", *apply("global", *conds, realisid, [someone]), realisid, [someone])
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,10 @@ from comfy.patcher_extension import WrappersMP
 
 from realisid_core.geometry import FaceBox
 from realisid_core.identity.encoder import IDEmbedding
+from realisid_core.methods.realisid import global_branch, local_branch
 from realisid_core.miniature.loading import load_miniature
 from realisid_core.persons import Person
+from realisid_core.sampling.apply import Settings, apply_branch
 
 FRAME = (256, 256)
 LATENT = 32
@@ -44,6 +46,15 @@ def person(seed: int, box: FaceBox, local: float = 1.0, global_: float = 1.0) ->
     shape = (1, config.clip_tokens, config.context_dim)
     tokens = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     return Person(IDEmbedding(tokens), landmarks(seed), box, FRAME, {"local": local, "global": global_})
+
+
+def apply(branch: str, positive, negative, realisid, persons, sharing=None, one_pass=False, **settings):
+    """Both conditionings with the branch of that name."""
+    if branch == "local":
+        made = local_branch(realisid)
+    else:
+        made = global_branch(realisid, one_pass=one_pass, **({} if sharing is None else {"sharing": sharing}))
+    return apply_branch(made, positive, negative, persons, Settings(**settings))
 
 
 def prompt(text: str):

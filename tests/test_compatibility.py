@@ -8,18 +8,30 @@ import torch
 from comfy_extras.nodes_easycache import EasyCacheNode
 from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, RescaleCFG
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
-from pictures import FRAME, LATENT, LEFT, RIGHT, close, miniature, passes_counted, person, prompt, rows_of, sample
+from pictures import (
+    FRAME,
+    LATENT,
+    LEFT,
+    RIGHT,
+    apply,
+    close,
+    miniature,
+    passes_counted,
+    person,
+    prompt,
+    rows_of,
+    sample,
+)
 
 import nodes as host_nodes
 from realisid_core.geometry import LATENT_CELL
-from realisid_core.sampling.apply import apply_branch
 from realisid_core.sampling.guidance import IdentityGuidance
 from realisid_core.sampling.rows import IdentityMode, with_identity
 
 
 def applied(positive, negative, *persons):
     realisid = miniature().realisid
-    return apply_branch("local", *apply_branch("global", positive, negative, realisid, persons), realisid, persons)
+    return apply("local", *apply("global", positive, negative, realisid, persons), realisid, persons)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +128,7 @@ def test_a_person_in_an_area_is_where_the_frame_has_them(cells):
     noise = torch.randn(1, 12, cells, cells)
 
     def run(positive, who, noise):
-        conds = apply_branch("global", positive, prompt(""), miniature().realisid, [who])
+        conds = apply("global", positive, prompt(""), miniature().realisid, [who])
         sampler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor([3.0, 0.0])
         latent = torch.zeros_like(noise)
         return comfy.samplers.sample(model, noise, *conds, 1.0, model.load_device, sampler, sigmas, latent_image=latent)
@@ -128,7 +140,7 @@ def test_a_person_in_an_area_is_where_the_frame_has_them(cells):
 @pytest.mark.parametrize("cells", [LATENT * 2, LATENT // 2])
 def test_an_area_of_another_size_than_drawn_is_refused_where_nothing_tells_it(cells):
     (there,) = host_nodes.ConditioningSetAreaPercentage().append(prompt("a person"), 0.5, 1.0, 0.5, 0, 1.0)
-    conds = apply_branch("global", there, prompt(""), miniature().realisid, [person(1, RIGHT)])
+    conds = apply("global", there, prompt(""), miniature().realisid, [person(1, RIGHT)])
     with pytest.raises(ValueError, match=r"not of the 256×256 pixels.*Identity Guidance"):
         sample(*conds, size=(cells, cells))
 

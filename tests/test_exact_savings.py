@@ -13,6 +13,7 @@ from pictures import (
     LATENT,
     LEFT,
     RIGHT,
+    apply,
     close,
     miniature,
     network_of,
@@ -23,12 +24,10 @@ from pictures import (
     sample,
 )
 
-from realisid_core.branches.features import global_branch
+from realisid_core.branches.views import Inputs, WholeLatent
 from realisid_core.conditions.location_mask import location_mask
 from realisid_core.miniature.loading import load_miniature
-from realisid_core.sampling import control as control_module
-from realisid_core.sampling.apply import apply_branch
-from realisid_core.sampling.control import BranchControl, Savings
+from realisid_core.sampling import batching
 from realisid_core.sampling.guidance import IdentityGuidance
 
 BRANCHES = ["local", "global"]
@@ -40,7 +39,7 @@ def applied(branch, number=2, **savings):
 
 def apply_to(conds, branch, number, **savings):
     people = [person(seed, RIGHT if seed % 2 else LEFT) for seed in range(number)]
-    return apply_branch(branch, *conds, miniature().realisid, people, savings=Savings(**savings))
+    return apply(branch, *conds, miniature().realisid, people, **savings)
 
 
 def inputs_of(layer, monkeypatch) -> list[torch.Size]:
@@ -73,9 +72,9 @@ def test_keys_and_values_of_each_identity_are_computed_once_a_run(branch, monkey
 def test_computing_once_a_run_changes_nothing(branch, savings, monkeypatch):
     """Against nothing kept, and against the host's network left alone."""
     ours = sample(*applied(branch, **savings), batch=2)
-    monkeypatch.setattr(BranchControl, "_cache_budget", lambda self, call, x: -1)
+    monkeypatch.setattr(batching, "layer_budget", lambda *arguments: -1)
     assert close(sample(*applied(branch, **savings), batch=2), ours, 1e-6)
-    monkeypatch.setattr(control_module, "computed_once", lambda *arguments: nullcontext())
+    monkeypatch.setattr(batching, "computed_once", lambda *arguments: nullcontext())
     assert close(sample(*applied(branch, **savings), batch=2), ours, 1e-6)
 
 
@@ -83,8 +82,7 @@ def test_a_run_leaves_nothing_behind():
     positive, negative = applied("local")
     control = positive[0][1]["control"]
     sample(positive, negative, steps=1)
-    assert not control.kept
-    assert not control.made
+    assert control.run is None
     modules = network_of("local").modules()
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in modules)
 
@@ -98,7 +96,7 @@ def test_an_interrupted_run_leaves_nothing_behind():
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         sample(positive, negative, IdentityGuidance(5.0).patch(miniature().model), callback=interrupt)
     control = positive[0][1]["control"]
-    assert (control.kept, control.made, control.reused, control.model) == ({}, {}, {}, None)
+    assert control.run is None
 
 
 def test_a_branch_does_not_keep_the_model_alive():
@@ -152,13 +150,14 @@ def test_seven_more_people_need_less_memory_than_one_pass_of_the_global_branch()
         return peak_bytes(lambda: sample(*conds, steps=2))
 
     network = network_of("global")
-    arguments = {
-        "x": torch.randn(1, network.input_blocks[0][0].weight.shape[1], LATENT, LATENT),
-        "timesteps": torch.tensor([500.0]),
-        "hint": location_mask([LEFT], *FRAME),
-        "tokens": person(1, LEFT).tokens,
-        "y": torch.zeros(1, network.label_emb[0][0].weight.shape[1]),
-    }
+    inputs = Inputs(
+        x=torch.randn(1, network.input_blocks[0][0].weight.shape[1], LATENT, LATENT),
+        timesteps=torch.tensor([500.0]),
+        boxes=[LEFT],
+        hint=location_mask([LEFT], *FRAME),
+        tokens=person(1, LEFT).tokens,
+        y=torch.zeros(1, network.label_emb[0][0].weight.shape[1]),
+    )
     with torch.no_grad():
-        one_pass = peak_bytes(lambda: global_branch(network, **arguments))
+        one_pass = peak_bytes(lambda: WholeLatent().injection(network, inputs))
     assert peak_with(8) - peak_with(1) < one_pass

@@ -10,7 +10,7 @@ from pictures import close, miniature, passes_counted, prompt, rows_of, sample
 
 from nodes import ConditioningSetAreaPercentage
 from realisid_core.geometry import FaceBox
-from realisid_core.sampling.guidance import IdentityGuidance
+from realisid_core.sampling.guidance import IdentityGuidance, guided_conditional, needs_text_only
 from realisid_core.sampling.rows import IdentityMode, with_identity
 
 BOX = FaceBox(0.2, 0.25, 0.4, 0.4)
@@ -32,6 +32,30 @@ def by_hand(positive, negative, λ_t, λ_i, without):
     ε_t = one_step(as_identity(positive, without), negative, 1.0)
     ε_none = one_step(as_identity(negative, without), negative, 1.0)
     return ε_none + λ_t * (ε_t - ε_none) + λ_i * (ε_ti - ε_t)
+
+
+@pytest.mark.parametrize(
+    ("λ_t", "λ_i"), [(7.5, 5.0), (3.0, 8.0), (5.0, 5.0), (2.0, 0.0), (1.0, 5.0), (1.0, 1.0), (-2.0, 3.0)]
+)
+def test_the_hosts_line_makes_equation_8_of_the_guided_conditional(λ_t, λ_i):
+    """Against the paper's own form, with random predictions; the host's line is its `cfg_function`."""
+    ε_none, ε_t, ε_ti = torch.randn(3, 2, 4, 8, 8, dtype=torch.float64)
+    conditional = guided_conditional(ε_t, ε_ti, λ_t, λ_i)
+    ours = comfy.samplers.cfg_function(None, conditional, ε_none, λ_t, ε_t, torch.ones(1))
+    assert torch.allclose(ours, ε_none + λ_t * (ε_t - ε_none) + λ_i * (ε_ti - ε_t), atol=1e-12)
+
+
+def test_equal_weights_leave_the_text_only_prediction_out():
+    ε_t, ε_ti = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64)
+    assert torch.allclose(guided_conditional(ε_t, ε_ti, 5.0, 5.0), ε_ti)
+    assert not needs_text_only(5.0, 5.0)
+    assert needs_text_only(5.0, 5.1)
+
+
+def test_without_a_negative_only_the_identity_is_weighed():
+    """cfg 1: `ε_t + λ_i (ε_t&i − ε_t)`."""
+    ε_t, ε_ti = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64)
+    assert torch.allclose(guided_conditional(ε_t, ε_ti, 1.0, 5.0), ε_t + 5.0 * (ε_ti - ε_t))
 
 
 @pytest.mark.parametrize("without", [IdentityMode.NULL, IdentityMode.OFF])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 from photos import photo
-from pictures import LEFT, miniature, person, prompt, sample
+from pictures import LEFT, apply, miniature, person, prompt, sample
 
 from realisid_core.checkpoint import load_checkpoint, save_checkpoint
 from realisid_core.config import Config, whole
@@ -17,7 +17,6 @@ from realisid_core.methods import METHODS
 from realisid_core.model import Method, Part, same_keys
 from realisid_core.perception import detect_faces
 from realisid_core.persons import embed_person, place
-from realisid_core.sampling.apply import apply_branch
 
 # The toy method: a person is the mean colour of their photos, and MODEL's prediction is shifted by it.
 
@@ -88,7 +87,7 @@ def test_a_methods_own_fields_are_checked_like_the_others(tmp_path, toy):
 def test_a_person_of_another_method_is_refused(somebody):
     with pytest.raises(ValueError, match=r"Person 2 was embedded for the method toy; miniature is of realisid\. Make"):
         conds = prompt("a person"), prompt("")
-        apply_branch("local", *conds, miniature().realisid, [person(1, LEFT), somebody])
+        apply("local", *conds, miniature().realisid, [person(1, LEFT), somebody])
 
 
 def test_a_person_of_another_model_is_refused(somebody):
@@ -96,6 +95,6 @@ def test_a_person_of_another_model_is_refused(somebody):
     known = replace(person(1, LEFT).embedding, digest=realisid.encoder.digest)
     other = replace(known, digest="0" * 16)
     conds = prompt("a person"), prompt("")
-    apply_branch("local", *conds, realisid, [replace(person(1, LEFT), embedding=known)])
+    apply("local", *conds, realisid, [replace(person(1, LEFT), embedding=known)])
     with pytest.raises(ValueError, match="Person 1 was embedded with another RealisID model than miniature"):
-        apply_branch("local", *conds, realisid, [replace(person(1, LEFT), embedding=other)])
+        apply("local", *conds, realisid, [replace(person(1, LEFT), embedding=other)])

@@ -9,12 +9,10 @@ from comfy.context_windows import (
     get_matching_fuse_method,
 )
 from comfy.ldm.modules import attention
-from pictures import LEFT, RIGHT, close, miniature, passes_counted, person, prompt, rows_of, sample
+from pictures import LEFT, RIGHT, apply, close, miniature, passes_counted, person, prompt, rows_of, sample
 
 from realisid_core.attention.masked import token_mask
 from realisid_core.geometry import FaceBox
-from realisid_core.sampling.apply import apply_branch
-from realisid_core.sampling.control import Savings
 from realisid_core.sampling.guidance import IdentityGuidance
 
 
@@ -23,7 +21,7 @@ def conds():
 
 
 def branch(name, persons, **savings):
-    return apply_branch(name, *conds(), miniature().realisid, persons, savings=Savings(**savings))
+    return apply(name, *conds(), miniature().realisid, persons, **savings)
 
 
 def test_a_position_sees_the_tokens_of_the_nearest_face_and_of_both_where_two_are_as_near():

@@ -15,7 +15,7 @@ from small_training import CELLS, random_shards, same, training, weights
 
 from realisid_core.checkpoint import load_checkpoint
 from realisid_core.training.base import Base
-from realisid_core.training.data import RunSamples, Share, batches, collate, read_sample
+from realisid_core.training.data import RunSamples, Share, batches, collate, pose_image, read_sample
 from realisid_core.training.draws import draw
 from realisid_core.training.loop import CHECKPOINT
 from realisid_core.training.loss import add_noise, prediction_error, training_loss
@@ -230,7 +230,7 @@ def test_a_window_is_the_part_of_the_picture_that_its_sizes_name(data, tmp_path,
         assert drawn.noise.shape == sample.latent.shape
         x0, y0, x1, y1 = sample.box.scaled(64, 64)
         assert (x0 + left, y0 + top, x1 + left, y1 + top) == pytest.approx(whole.box.scaled(CELLS * 8, CELLS * 8))
-        expected = run.data.hint.draw(whole, CELLS * 8)
+        expected = pose_image(run.data.hint, whole, CELLS * 8)
         if not crop:
             expected = expected[:, top : top + 64, left : left + 64]
         assert (hint.float() / 255 - expected).abs().max() < 1e-2

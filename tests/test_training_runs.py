@@ -9,10 +9,11 @@ from small_training import CELLS, CHANNELS, random_shards, same, training, weigh
 from realisid_core.checkpoint import load_checkpoint
 from realisid_core.identity.clip_projector import project
 from realisid_core.identity.encoder import IDEmbedding
+from realisid_core.methods.realisid import global_branch, local_branch
 from realisid_core.persons import Person
 from realisid_core.sampling.apply import apply_branch
 from realisid_core.training import loop
-from realisid_core.training.data import collate, read_sample
+from realisid_core.training.data import collate, pose_image, read_sample
 from realisid_core.training.loop import CHECKPOINT
 from realisid_core.training.settings import Settings
 
@@ -125,8 +126,8 @@ def test_sampling_with_the_checkpoint_is_what_was_trained(data, tmp_path, crop):
     tokens = project(realisid.parts["id_projector"], sample.features[None].float())
     person = Person(IDEmbedding(tokens), sample.face, sample.box, (CELLS * 8, CELLS * 8))
     prompts = run.base.prompt(sample.caption), run.base.prompt("")
-    for branch in ("local", "global"):
-        prompts = apply_branch(branch, *prompts, realisid, [person])
+    for branch in (local_branch(realisid), global_branch(realisid)):
+        prompts = apply_branch(branch, *prompts, [person])
     empty = torch.zeros(1, CHANNELS, CELLS, CELLS)
     noise = comfy.sample.prepare_noise(empty, 5)
     options = {"sampler_name": "euler", "scheduler": "normal", "latent_image": empty, "disable_pbar": True}
@@ -142,7 +143,7 @@ def test_sampling_with_the_checkpoint_is_what_was_trained(data, tmp_path, crop):
             model.model_sampling.calculate_input(sigma, x),
             model.model_sampling.timestep(sigma),
             [sample.box],
-            run.data.hint.draw(sample, CELLS * 8)[None],
+            pose_image(run.data.hint, sample, CELLS * 8)[None],
             sample.features[None].float(),
             y,
         )

@@ -1,30 +1,46 @@
 """Putting a branch on conditionings, as the host's own ControlNet nodes put theirs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
-from comfy.cldm.cldm import ControlNet as ControlNetworkModule
-from comfy.controlnet import ControlNet
-
-from ..model import RealisIDModel
+from ..branches.branch import Branch
+from ..model import Conditioning
 from ..persons import Person, refuse_foreign
-from .control import EXACT, BranchControl, Savings, Sharing
+from .control import BranchControl
 from .rows import IdentityMode, with_identity
 
-Conditioning = list[list]
+
+@dataclass(frozen=True)
+class Settings:
+    """How a branch is applied.
+
+    Attributes:
+        strength: weight of the branch for everyone.
+        percent_range: fractions of the noise schedule where it begins and ends.
+        reuse: compute the features at every `reuse`-th evaluation of the model and use them again in between, which
+            is cheaper and less exact.
+    """
+
+    strength: float = 1.0
+    percent_range: tuple[float, float] = (0.0, 1.0)
+    reuse: int = 1
+
+    @property
+    def act(self) -> bool:
+        """Whether anything would be done with them."""
+        start, end = self.percent_range
+        return self.strength != 0 and 0 <= start < end
+
+
+DEFAULT = Settings()
 
 
 def apply_branch(
-    branch: str,
+    branch: Branch,
     positive: Conditioning,
     negative: Conditioning,
-    realisid: RealisIDModel,
     persons: Sequence[Person],
-    strength: float = 1.0,
-    percent_range: tuple[float, float] = (0.0, 1.0),
-    control_net: ControlNet | None = None,
-    savings: Savings = EXACT,
-    sharing: Sharing = Sharing.OWN_REGION,
+    settings: Settings = DEFAULT,
 ) -> tuple[Conditioning, Conditioning]:
     """Copies of `positive` and `negative` with a branch: the positive is given the identity, the negative the null one.
 
@@ -32,24 +48,20 @@ def apply_branch(
     nobody with a strength), both come back as they were, and sampling is bit for bit what it is without.
 
     Raises:
-        ValueError: a branch the checkpoint lacks, persons embedded for another model, a ControlNet of another kind.
+        ValueError: persons embedded for another model.
     """
-    control, config = _network(branch, realisid, control_net)
-    refuse_foreign(persons, realisid)
-    if strength == 0 or not 0 <= percent_range[0] < percent_range[1]:
+    refuse_foreign(persons, branch.realisid)
+    if not settings.act or not branch.passes(persons):
         return positive, negative
-    null_tokens = realisid.null_identity()
     controls: dict[object, BranchControl] = {}
 
     def control_after(previous) -> BranchControl:
         if previous not in controls:
-            new = BranchControl(branch, control, persons, null_tokens, config, savings, sharing)
-            new.set_cond_hint(None, strength, percent_range)
+            new = BranchControl(branch, persons, settings.reuse)
+            new.set_cond_hint(None, settings.strength, settings.percent_range)
             controls[previous] = new.set_previous_controlnet(previous)
         return controls[previous]
 
-    if not control_after(None).acting:
-        return positive, negative
     return tuple(
         [
             [
@@ -64,21 +76,3 @@ def apply_branch(
         ]
         for conditioning, identity in ((positive, IdentityMode.GIVEN), (negative, IdentityMode.NULL))
     )
-
-
-def _network(branch: str, realisid: RealisIDModel, control_net: ControlNet | None):
-    """The host's ControlNet to run, and the config it runs under."""
-    if control_net is not None:
-        if not isinstance(getattr(control_net, "control_model", None), ControlNetworkModule):
-            raise ValueError(
-                f"control_net is a {type(control_net).__name__}; expected an SDXL ControlNet with its own weights. "
-                "Disconnect it to use the RealisID model's own branch."
-            )
-        return control_net, replace(realisid.config, y_mode="prompt")
-    control = realisid.parts.get(branch)
-    if not isinstance(control, ControlNet):
-        raise ValueError(
-            f"The RealisID model {realisid.name} has no {branch} branch. Load a complete checkpoint, "
-            "or connect a ControlNet to use in its place."
-        )
-    return control, realisid.config

@@ -1,9 +1,9 @@
-"""Eq. 8, `ε = ε_∅ + λ_t (ε_t − ε_∅) + λ_i (ε_t&i − ε_t)`, and delayed subject conditioning, as wrappers on a MODEL.
+"""Guidance by text and by identity, and delayed subject conditioning, as wrappers on a MODEL.
 
-The sampler's own `cfg` is λ_t. The wrapper evaluates the three predictions in one call of the host's `calc_cond_batch`
-and hands back `ε_t + (λ_i/λ_t)(ε_t&i − ε_t)` in the conditional's place, from which the host's ordinary guidance line
-yields Eq. 8. Predictions of ε, of v and of x0 are affine in each other at a given noise level, and the weights of Eq. 8
-sum to one, so it holds for whichever of them the model predicts.
+RealisID, Eq. 8: `ε = ε_∅ + λ_t (ε_t − ε_∅) + λ_i (ε_t&i − ε_t)`. The sampler's own `cfg` is λ_t. The wrapper evaluates
+the three predictions in one `calc_cond_batch` of the host, which then guides as ever. Predictions of ε, of v and of x0
+are affine in each other at a given noise level, and the weights of Eq. 8 sum to one, so it holds for whichever of them
+the model predicts.
 """
 
 import uuid
@@ -19,6 +19,22 @@ from .rows import FRAME_KEY, IdentityMode, identity_of, with_identity
 
 TEXT_GUIDANCE_KEY = "realisid_text_guidance"
 PROMPTS_KEY = "realisid_prompts"  # for each of the predictions asked for, the number of its prompt in the guider's list
+
+
+def needs_text_only(text_guidance: float, identity_guidance: float) -> bool:
+    """Whether `ε_t` has a weight in RealisID, Eq. 8: λ_t − λ_i."""
+    return text_guidance != identity_guidance
+
+
+def guided_conditional(text_only: Tensor, identified: Tensor, text_guidance: float, identity_guidance: float) -> Tensor:
+    """What the host's line `ε_∅ + λ_t (· − ε_∅)` makes RealisID, Eq. 8 of: `ε_t + (λ_i/λ_t)(ε_t&i − ε_t)`.
+
+    Args:
+        text_only, identified: `ε_t` and `ε_t&i`, of one shape; or v, or x0.
+        text_guidance, identity_guidance: λ_t, not zero, and λ_i. Where they are equal this is `identified`. Where
+            nothing is guided against (no `ε_∅`), λ_t is 1.
+    """
+    return text_only + (identity_guidance / text_guidance) * (identified - text_only)
 
 
 @dataclass(frozen=True)
@@ -55,34 +71,35 @@ class IdentityGuidance:
         """The host's `calc_cond_batch`, with Eq. 8 in place of every conditional that has an identity."""
         sigma = timestep[0]
         withheld = sigma > model.model_sampling.percent_to_sigma(self.identity_start)
-        given = IdentityMode.NULL if withheld else IdentityMode.GIVEN
+        shown = IdentityMode.NULL if withheld else IdentityMode.GIVEN
         options = model_options.get("transformer_options", {})
         model_options = {**model_options, "transformer_options": {**options, FRAME_KEY: tuple(x_in.shape[-2:])}}
         alone = len(conds) == 2 and conds[1] is None  # no negative: nothing weighs the conditional
-        λ_t, λ_i = 1.0 if alone else options.get(TEXT_GUIDANCE_KEY, 1.0), self.identity_guidance
+        text_guidance = 1.0 if alone else options.get(TEXT_GUIDANCE_KEY, 1.0)
 
         guided = [i for i, cond in enumerate(conds) if cond and any(carries_identity(c, sigma) for c in cond)]
-        if guided and λ_t == 0:
+        if guided and text_guidance == 0:
             raise ValueError(
                 "cfg is 0, which leaves text guidance no weight to carry identity guidance. Set the sampler's cfg to 1 "
                 "(no negative prompt) or more."
             )
-        identified = [cond and [_as(c, given, self.without_identity) for c in cond] for cond in conds]
+        identified = [cond and [_as(c, shown, self.without_identity) for c in cond] for cond in conds]
         first, last = (model.model_sampling.percent_to_sigma(at) for at in self.text_only_range)
-        if λ_i == λ_t or given == self.without_identity or not first >= sigma >= last:
+        apart = needs_text_only(text_guidance, self.identity_guidance) and shown != self.without_identity
+        if not apart or not first >= sigma >= last:
             return executor(model, identified, x_in, timestep, model_options)
 
         text_only = [[self._text_only(c, model) for c in conds[i]] for i in guided]
         model_options["transformer_options"][PROMPTS_KEY] = [*range(len(conds)), *guided]
         out = executor(model, identified + text_only, x_in, timestep, model_options)
-        for i, ε_t in zip(guided, out[len(conds) :], strict=True):
-            out[i] = ε_t + (λ_i / λ_t) * (out[i] - ε_t)
+        for i, prediction in zip(guided, out[len(conds) :], strict=True):
+            out[i] = guided_conditional(prediction, out[i], text_guidance, self.identity_guidance)
         return out[: len(conds)]
 
     def _text_only(self, conditioning: dict, model) -> dict:
         """The conditioning without its identity.
 
-        What caches of the host know a row by differs from the identified row's, unless these rows begin in the midst of
+        The host caches rows by uuid. The text-only row gets its own uuid, except where these rows begin in the midst of
         a run: such a cache fails on rows that it has not seen from the start.
         """
         row = _as(conditioning, self.without_identity)
@@ -95,8 +112,8 @@ class IdentityGuidance:
 def carries_identity(conditioning: dict, sigma: Tensor) -> bool:
     """Whether a conditioning is to show a person, and it and a branch act at this noise level."""
     in_range = conditioning.get("timestep_start", inf) >= sigma >= conditioning.get("timestep_end", 0)
-    given = identity_of(conditioning) == IdentityMode.GIVEN
-    return given and bool(in_range) and any(branch.acts_at(sigma) for branch in branches(conditioning))
+    shown = identity_of(conditioning) == IdentityMode.GIVEN
+    return shown and bool(in_range) and any(branch.acts_at(sigma) for branch in branches(conditioning))
 
 
 def branches(conditioning: dict) -> Iterator[BranchControl]:
@@ -108,27 +125,27 @@ def branches(conditioning: dict) -> Iterator[BranchControl]:
         control = control.previous_controlnet
 
 
-def _as(conditioning: dict, given: IdentityMode, otherwise: IdentityMode | None = None) -> dict:
-    """The conditioning with `given` if it is to show a person, else with `otherwise`; untouched without a branch."""
+def _as(conditioning: dict, shown: IdentityMode, otherwise: IdentityMode | None = None) -> dict:
+    """The conditioning with `shown` if it is to show a person, else with `otherwise`; untouched without a branch."""
     identity = identity_of(conditioning)
     if identity is None:
         return conditioning
-    return with_identity(conditioning, given if identity == IdentityMode.GIVEN or otherwise is None else otherwise)
+    return with_identity(conditioning, shown if identity == IdentityMode.GIVEN or otherwise is None else otherwise)
 
 
 def tell_text_guidance(executor, x, timestep, model_options=None, seed=None):
     """λ_t for `calc_cond_batch`, which is not told the sampler's cfg: that of the positive in a two-prompt guider."""
     guider = executor.class_obj
-    λ_t = getattr(guider, "cfg1", guider.cfg)
+    weight = getattr(guider, "cfg1", guider.cfg)
     if getattr(guider, "nested", False):
-        λ_t *= guider.cfg2
-    if not isinstance(λ_t, int | float):
+        weight *= guider.cfg2
+    if not isinstance(weight, int | float):
         raise ValueError(
             f"Identity Guidance needs one number for the sampler's cfg; {type(guider).__name__} has a "
-            f"{type(λ_t).__name__}. Use CFGGuider, or a KSampler."
+            f"{type(weight).__name__}. Use CFGGuider, or a KSampler."
         )
     options = dict(model_options or {})
-    options["transformer_options"] = {**options.get("transformer_options", {}), TEXT_GUIDANCE_KEY: λ_t}
+    options["transformer_options"] = {**options.get("transformer_options", {}), TEXT_GUIDANCE_KEY: weight}
     return executor(x, timestep, options, seed)
 
 

@@ -4,6 +4,8 @@ The sampler batches rows of several conditionings into one call. Each conditioni
 condition, so that it reaches the branches whichever sampler, guider or regional prompt made the row.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
 import comfy.conds
@@ -11,9 +13,15 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ..geometry import FaceBox
+
 ROW_KEY = "realisid_row"
 FRAME_KEY = "realisid_frame"  # in transformer_options: (height, width) of the whole latent, which areas are parts of
-WHOLE_FRAME = (0, 0, 0, 0)
+
+Area = tuple[int, int, int, int]
+"""(y, x, height, width) in latent cells: the part of the latent that a row was cut to."""
+
+WHOLE_FRAME: Area = (0, 0, 0, 0)
 
 
 class IdentityMode(IntEnum):
@@ -25,7 +33,7 @@ class IdentityMode(IntEnum):
 
 
 class RowCondition(comfy.conds.CONDRegular):
-    """[1, 5]: an `IdentityMode`, then the area (y, x, height, width) in latent cells that the row was cut to."""
+    """[1, 5]: an `IdentityMode`, then the `Area` that the row was cut to."""
 
     @classmethod
     def of(cls, identity: IdentityMode) -> "RowCondition":
@@ -50,12 +58,54 @@ def identity_of(conditioning: dict) -> IdentityMode | None:
     return None if row is None else IdentityMode(int(row.cond[0, 0]))
 
 
-def read_rows(rows: Tensor | None, batched_number: int) -> list[tuple[IdentityMode, tuple[int, int, int, int]]]:
-    """Identity and area (y, x, height, width) of each of the `batched_number` rows of a call.
+def read_rows(rows: Tensor | None, number: int) -> list[tuple[IdentityMode, Area]]:
+    """Identity and area of each of the `number` latents of a batch.
 
     A conditioning without a mark never went through our nodes: it has the branch because the host copies the positive's
     ControlNets to a negative that has none. It gets nothing.
     """
     if rows is None:
-        return [(IdentityMode.OFF, WHOLE_FRAME)] * batched_number
-    return [(IdentityMode(int(row[0])), tuple(row[1:].tolist())) for row in rows[:: len(rows) // batched_number].long()]
+        return [(IdentityMode.OFF, WHOLE_FRAME)] * number
+    rows = comfy.utils.repeat_to_batch_size(rows, number).long()
+    return [(IdentityMode(identity), tuple(area)) for identity, *area in rows.tolist()]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One latent of the UNet's batch.
+
+    Attributes:
+        boxes: every person's face box, in fractions of what the row shows.
+        x: [1, C, H, W], the noisy latent as the UNet sees it.
+        timesteps: [1].
+        y: the branch's vector conditioning [1, A], where the UNet has one.
+    """
+
+    identity: IdentityMode
+    boxes: tuple[FaceBox, ...]
+    x: Tensor
+    timesteps: Tensor
+    y: Tensor | None
+
+    def same_as(self, other: "Row") -> bool:
+        """Whether a branch would say the same of both."""
+        return (
+            (self.identity, self.boxes) == (other.identity, other.boxes)
+            and torch.equal(self.x, other.x)
+            and (self.y is None or torch.equal(self.y, other.y))
+        )
+
+
+def distinct(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
+    """The rows that a branch has to compute, and for each row its number among them; -1 where it gets nothing."""
+    different: list[Row] = []
+    numbers = []
+    for row in rows:
+        if row.identity == IdentityMode.OFF:
+            numbers.append(-1)
+            continue
+        number = next((i for i, other in enumerate(different) if row.same_as(other)), len(different))
+        numbers.append(number)
+        if number == len(different):
+            different.append(row)
+    return different, numbers

@@ -6,14 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..conditions.contours import pose_expression_image
+from ..branches.local import PoseHint
 from ..geometry import LATENT_CELL, FaceBox, from_pixels
 from ..perception import crop_frame
-from ..resampling import relocate
 from .draws import draw
 from .shards import Shards, epoch_order, read_npy
 from .windows import place_window, window_sizes
@@ -103,28 +101,16 @@ def face_of(landmarks: np.ndarray, size: float) -> dict:
     return {"landmarks_xy": points, "bbox_xyxy": np.concatenate([points.min(0), points.max(0)])}
 
 
-@dataclass(frozen=True)
-class Hint:
-    """How `c_pe` is drawn for the local branch: `crop`, `local_size` and `outline` of the checkpoint's config."""
-
-    crop: bool
-    local_size: int
-    outline: bool
-
-    def draw(self, sample: Sample, image_size: int) -> Tensor:
-        """[3, S, S] in 0..1: of the face crop, or in place in what the sample shows of a picture of `image_size`."""
-        size = self.local_size * LATENT_CELL if self.crop else image_size
-        image = rearrange(pose_expression_image(sample.face, size, outline=self.outline), "h w c -> 1 c h w")
-        if not self.crop:
-            shown = sample.latent.shape[-1] * LATENT_CELL
-            image = relocate(image, [sample.box], shown, shown)
-        return image[0]
+def pose_image(hint: PoseHint, sample: Sample, image_size: int) -> Tensor:
+    """`c_pe`, [3, S, S] in 0..1: of the face, or in place in what the sample shows of a picture of `image_size`."""
+    shown = sample.latent.shape[-1] * LATENT_CELL
+    return hint.draw(sample.face, sample.box, shown, shown, detail=image_size)[0]
 
 
 class RunSamples(Dataset):
     """The samples of a whole run, epoch after epoch, by number; of windows where `window` is not 0."""
 
-    def __init__(self, shards: Shards, hint: Hint, seed: int, timesteps: int, window: int = 0):
+    def __init__(self, shards: Shards, hint: PoseHint, seed: int, timesteps: int, window: int = 0):
         self.shards, self.hint, self.seed, self.timesteps, self.window = shards, hint, seed, timesteps, window
 
     def where(self, number: int) -> tuple[int, int]:
@@ -141,7 +127,7 @@ class RunSamples(Dataset):
         drawn = draw(self.seed, number, shape, self.timesteps)
         if self.window:
             sample = windowed(sample, self.window, drawn.place)
-        hint = self.hint.draw(sample, self.shards.info.image_size)
+        hint = pose_image(self.hint, sample, self.shards.info.image_size)
         return sample, drawn, (hint * 255 + 0.5).to(torch.uint8)
 
 

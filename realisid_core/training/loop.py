@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..branches.local import PoseHint, local_view
 from ..checkpoint import RealisIDConfig, load_checkpoint, save_checkpoint
 from ..geometry import LATENT_CELL
 from .base import Base, load_base
-from .data import Batch, Hint, RunSamples, Share, batches
+from .data import Batch, RunSamples, Share, batches
 from .ema import Average
 from .loss_table import LossTable
 from .precision import AUTO, DTYPES, chosen_precision, say_precision
@@ -162,7 +163,7 @@ class Training:
 
     def _samples_of(self, shards: Shards, seed: int) -> RunSamples:
         s = self.settings
-        hint = Hint(s.crop, s.local_size, s.outline)
+        hint = PoseHint(local_view(s.crop, s.local_size), s.outline)
         timesteps = len(self.base.model.model_sampling.sigmas)
         return RunSamples(shards, hint, seed, timesteps, checked_window(s.window, shards.info))
 

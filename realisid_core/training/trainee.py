@@ -11,7 +11,9 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..branches.features import Injection, add_injections, branch_vector, global_branch, local_branch
+from ..branches.injection import Injection, add_injections
+from ..branches.local import local_view
+from ..branches.views import Inputs, WholeLatent, branch_vector
 from ..conditions.location_mask import location_mask
 from ..config import RealisIDConfig
 from ..geometry import LATENT_CELL, FaceBox
@@ -58,7 +60,7 @@ class Trainee(nn.Module):
         features: Tensor,
         y: Tensor | None,
     ) -> Injection:
-        """`i_t_l` relocated plus `i_t_g` (Eq. 4–6).
+        """`i_t_l` relocated plus `i_t_g` (RealisID, Eq. 4–6; Eq. 3 in place of 4 and 5 without the local crop).
 
         Args:
             x: [B, C, H, W], the noisy latent as the UNet sees it.
@@ -70,13 +72,13 @@ class Trainee(nn.Module):
         """
         tokens = self.projector(features)
         y = branch_vector(y, self.config.y_mode)
-        if self.config.crop:
-            local = local_branch(self.local, x, timesteps, boxes, pose_images, tokens, y, self.config.local_size)
-        else:  # Eq. 3: like Eq. 6, with c_pe for the hint
-            local = global_branch(self.local, x, timesteps, pose_images, tokens, y)
         height, width = (side * LATENT_CELL for side in x.shape[-2:])
-        hint = location_mask(boxes, height, width, x.device, x.dtype)
-        return add_injections(local, global_branch(self.global_, x, timesteps, hint, tokens, y))
+        mask = location_mask(boxes, height, width, x.device, x.dtype)
+        local = local_view(self.config.crop, self.config.local_size)
+        return add_injections(
+            local.injection(self.local, Inputs(x, timesteps, boxes, pose_images, tokens, y)),
+            WholeLatent().injection(self.global_, Inputs(x, timesteps, boxes, mask, tokens, y)),
+        )
 
 
 def new_branch(base: Base, hint_channels: int) -> ControlNet:

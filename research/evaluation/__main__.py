@@ -49,7 +49,7 @@ def main() -> None:
 
     run = runs.Evaluation(args.output, args.images, args.seed, args.protocol, args.processes)
     if args.command == "draw":
-        from realisid_core.sampling.control import Sharing
+        from realisid_core.branches.sharing import Sharing
         from realisid_core.sampling.rows import IdentityMode
 
         from .generation import Sampling

@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from realisid_core.branches.sharing import Sharing
 from realisid_core.checkpoint import load_checkpoint
 from realisid_core.geometry import FaceBox
 from realisid_core.identity.encoder import IDEmbedding
+from realisid_core.methods.realisid import global_branch, local_branch
 from realisid_core.miniature.loading import load_miniature
 from realisid_core.miniature.networks import IMAGE_SIZE
 from realisid_core.perception import Faces, Parsing, detect_faces, face_landmarks, faces_from_boxes
 from realisid_core.perception.faces import to_image, to_uint8
 from realisid_core.persons import Person, embed_person
-from realisid_core.sampling.apply import apply_branch
-from realisid_core.sampling.control import Savings, Sharing
+from realisid_core.sampling.apply import Settings, apply_branch
 from realisid_core.sampling.guidance import IdentityGuidance
 from realisid_core.sampling.rows import IdentityMode
 
@@ -60,9 +61,8 @@ class Painter:
         s = self.sampling
         prompts = self.miniature.prompt(caption(task.scene)), self.miniature.prompt("")
         persons = self.persons(task)
-        local, global_ = Savings(s.reuse), Savings(s.reuse, s.one_pass)
-        for branch, savings in (("local", local), ("global", global_)):
-            prompts = apply_branch(branch, *prompts, self.realisid, persons, savings=savings, sharing=s.sharing)
+        for branch in (local_branch(self.realisid), global_branch(self.realisid, None, s.sharing, s.one_pass)):
+            prompts = apply_branch(branch, *prompts, persons, Settings(reuse=s.reuse))
         λ_i = s.guidance if s.identity_guidance is None else s.identity_guidance
         guidance = IdentityGuidance(λ_i, s.without_identity, text_only_range=s.text_only_range)
         model = guidance.patch(self.miniature.model)
