@@ -179,7 +179,7 @@ def workflow() -> dict[str, dict]:
         add(name, "PreviewImage", images=output)
 
     detection = {"detector": "yunet", "threshold": 0.6, "order": "left to right"}
-    detection |= {"index": -1, "maximum": 0, "margin": 0.0}
+    detection |= {"face": 0, "maximum": 0, "margin": 0.0}
     add("photo", "RealisID_ExamplePortrait", portrait="astronaut")
     add("photo_grace", "RealisID_ExamplePortrait", portrait="grace_hopper")
     preview("photo_picture", ["photo", 0])
@@ -190,7 +190,7 @@ def workflow() -> dict[str, dict]:
     add("found_grace", "RealisID_DetectFaces", image=["photo_grace", 0], **detection)
     add("found_group", "RealisID_DetectFaces", image=["group", 0], **detection)
 
-    add("parsed", "RealisID_ParseFaces", faces=["found", 0], method="landmarks", keep="face", size=512)
+    add("parsed", "RealisID_ParseFaces", faces=["found", 0], method="person", keep="face and hair", size=512)
     preview("crop", ["parsed", 2])
     add("landmarks", "RealisID_FaceLandmarks", faces=["found", 0], size=512, outline=False)
     preview("pose", ["landmarks", 1])

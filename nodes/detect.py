@@ -8,6 +8,8 @@ from ..realisid_core import perception
 from .previews import boxes_picture
 from .sockets import BoundingBox, Faces
 
+UNUSED = -2  # `index` of graphs that know `face`
+
 
 class DetectFaces(io.ComfyNode):
     @classmethod
@@ -16,7 +18,7 @@ class DetectFaces(io.ComfyNode):
             node_id="RealisID_DetectFaces",
             display_name="Detect Faces (RealisID)",
             category="RealisID",
-            description="Finds faces and gives each a square box, its confidence and five points.",
+            description="Finds faces and gives each a square box: round its landmarks, where there are any.",
             is_output_node=True,
             inputs=[
                 io.Image.Input("image", tooltip="One or more pictures; grey ones and ones with alpha will do."),
@@ -39,14 +41,6 @@ class DetectFaces(io.ComfyNode):
                     "order", options=list(perception.ORDERS), default="largest first", tooltip="How faces are numbered."
                 ),
                 io.Int.Input(
-                    "index",
-                    default=-1,
-                    min=-1,
-                    max=999,
-                    tooltip="Keep only the face of this number (the first is 0). -1 keeps all and shows their numbers "
-                    "on the node.",
-                ),
-                io.Int.Input(
                     "maximum", default=0, min=0, max=999, tooltip="Keep at most so many faces a picture. 0 keeps all."
                 ),
                 io.Float.Input(
@@ -57,6 +51,15 @@ class DetectFaces(io.ComfyNode):
                     step=0.05,
                     tooltip="Enlarges the square box, as a fraction of its side: 0.5 makes it half as large again.",
                 ),
+                io.Int.Input(
+                    "face",
+                    default=0,
+                    min=0,
+                    max=999,
+                    optional=True,  # graphs from before it existed still run
+                    tooltip="Keep only the face of this number: 1 is the first. 0 keeps all and shows their numbers on "
+                    "the node.",
+                ),
                 BoundingBox.Input(
                     "bboxes",
                     optional=True,
@@ -64,24 +67,34 @@ class DetectFaces(io.ComfyNode):
                     tooltip="Boxes found or drawn elsewhere, in pixels. When connected, nothing is detected: these are "
                     "made square, enlarged by margin, and used.",
                 ),
+                io.Custom("INT").Input(
+                    "index",
+                    optional=True,
+                    extra_dict={"default": UNUSED, "min": UNUSED, "max": 999, "hidden": True},
+                    tooltip="Of graphs from before there was face: the same, counted from 0; -1 keeps all.",
+                ),
             ],
             outputs=[
                 Faces.Output(display_name="faces", tooltip="The pictures with their faces, for parsing and landmarks."),
-                BoundingBox.Output("found", "bboxes", tooltip="The boxes as found, in pixels, in ComfyUI's own form."),
+                BoundingBox.Output(
+                    "found", "bboxes", tooltip="The face boxes without margin, in pixels, in ComfyUI's own form."
+                ),
                 io.String.Output(
                     display_name="details",
-                    tooltip="JSON: image size; per picture each face's square box in pixels and as fractions of the "
-                    "picture, its confidence and five points.",
+                    tooltip="JSON: image size; per picture each face's number, square box in pixels and as fractions "
+                    "of the picture, confidence and five points.",
                 ),
             ],
         )
 
     @classmethod
-    def execute(cls, image, detector, threshold, order, index, maximum, margin, bboxes=None) -> io.NodeOutput:
+    def execute(
+        cls, image, detector, threshold, order, maximum, margin, face=0, bboxes=None, index=UNUSED
+    ) -> io.NodeOutput:
         if bboxes is not None:
             faces = perception.faces_from_boxes(image, bboxes, margin)
         else:
-            picked = index if index >= 0 else None
-            faces = perception.detect_faces(image, detector, threshold, order, maximum, margin, picked)
+            pick = face or index + 1  # the former `index`: -1 is all
+            faces = perception.detect_faces(image, detector, threshold, order, maximum, margin, max(pick, 0))
         picture = ui.PreviewImage(boxes_picture(faces), cls=cls)
         return io.NodeOutput(faces, faces.bounding_boxes(), json.dumps(faces.describe()), ui=picture)

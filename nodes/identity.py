@@ -23,8 +23,7 @@ class IDEmbeddingNode(io.ComfyNode):
                 Faces.Input(
                     "faces",
                     tooltip="Faces of ONE person: one photo, or a batch of several. Faces that no node has parsed yet "
-                    "are parsed here, keeping what the RealisID model was trained with; hair only where BiSeNet is "
-                    "there.",
+                    "are parsed here, keeping what the RealisID model was trained with.",
                 ),
             ],
             outputs=[

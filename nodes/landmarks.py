@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..realisid_core import perception
+from ..realisid_core.conditions.contours import pose_expression_image
 from .previews import landmarks_picture
 from .sockets import FaceLandmarks as FaceLandmarksType
 from .sockets import Faces
@@ -63,7 +64,7 @@ class FaceLandmarks(io.ComfyNode):
         image = None if isinstance(faces, dict) else faces.image
         landmarks = faces if isinstance(faces, dict) else perception.face_landmarks(perception.require_faces(faces))
         found = perception.landmarked_faces(landmarks)
-        drawings = torch.stack([perception.pose_expression_image(face, size, outline) for face in found])
+        drawings = torch.stack([pose_expression_image(face, size, outline) for face in found])
         details = json.dumps([perception.describe_face(face) for face in found])
         picture = ui.PreviewImage(landmarks_picture(landmarks, image), cls=cls)
         return io.NodeOutput(landmarks, drawings, *perception.head_pose(found[0]), details, ui=picture)

@@ -23,15 +23,15 @@ class ParseFaces(io.ComfyNode):
                     "method",
                     options=list(perception.METHODS),
                     default="auto",
-                    tooltip="bisenet (facexlib) fetches 53 MB to models/facexlib at first use. landmarks keeps what is "
-                    "inside the face's outline. auto takes bisenet when its weights and facexlib are there, else "
-                    "landmarks.",
+                    tooltip="person, MediaPipe's person mask, comes with the pack. bisenet (facexlib) tells more parts "
+                    "apart and fetches 53 MB to models/facexlib at first use. landmarks keeps what is inside the "
+                    "face's outline. auto takes bisenet when its weights and facexlib are there, else person.",
                 ),
                 io.Combo.Input(
                     "keep",
                     options=list(perception.KEEP),
                     default="face and hair",
-                    tooltip="What is left of the crop. Hair, ears and neck need bisenet.",
+                    tooltip="What is left of the crop. The neck needs bisenet.",
                 ),
                 io.Int.Input("size", default=512, min=32, max=2048, step=8, tooltip="Edge of the crops, in pixels."),
             ],

@@ -32,7 +32,7 @@ REMOVED = np.array((24, 26, 32))  # what a parser took away is shown in this col
 
 
 def boxes_picture(faces: Faces) -> Tensor:
-    """[B, h, w, 3]: each picture with its faces' square boxes, numbered from 0, confidence and five points."""
+    """[B, h, w, 3]: each picture with its faces' square boxes, numbered from 1, confidence and five points."""
     return _stack([_boxes(faces.pixels(index), found) for index, found in enumerate(faces.faces)])
 
 
@@ -83,7 +83,7 @@ def _boxes(pixels: np.ndarray, found: list[Face]) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     line = max(2, round(max(size) / 256))
     for face in reversed(found):  # the first face's label lies on top
-        colour = COLOURS[face.number % len(COLOURS)]
+        colour = COLOURS[(face.number - 1) % len(COLOURS)]
         _rectangle(draw, tuple(value * scale for value in face.box), colour, line)
         for x, y in face.points * scale if face.points is not None else ():
             draw.ellipse((x - line, y - line, x + line, y + line), fill=colour)

@@ -22,10 +22,11 @@ def test_the_astronaut_is_found_where_another_detector_sees_her():
     assert right_eye[1] < nose[1] < min(y for _, y in mouth)
 
 
-def test_the_box_is_square_by_its_longer_edge_round_the_same_centre():
+def test_the_box_is_the_square_enlarged_by_the_margin_round_the_same_centre():
     (plain,) = detect_faces(photos.photo()).faces[0]
     (wide,) = detect_faces(photos.photo(), margin=0.5).faces[0]
-    x0, y0, x1, y1 = plain.found
+    x0, y0, x1, y1 = plain.square
+    assert plain.box == pytest.approx(plain.square) and wide.square == plain.square
     for face, side in ((plain, y1 - y0), (wide, 1.5 * (y1 - y0))):
         assert face.box[2] - face.box[0] == pytest.approx(side) == face.box[3] - face.box[1]
         assert (face.box[0] + face.box[2]) / 2 == pytest.approx((x0 + x1) / 2)
@@ -49,14 +50,14 @@ def test_two_people_are_both_found_and_ordered(order, first):
     assert len(found) == 2
     assert (found[0].found[0] > 512) == (first == "right")
     assert detect_faces(photos.side_by_side(), order=order, maximum=1).faces[0][0].found == found[0].found
-    assert detect_faces(photos.side_by_side(), order=order, index=1).faces[0][0].found == found[1].found
+    assert detect_faces(photos.side_by_side(), order=order, pick=2).faces[0][0].found == found[1].found
 
 
 def test_a_face_picked_by_its_number_is_shown_with_it():
-    both, second = detect_faces(photos.side_by_side()), detect_faces(photos.side_by_side(), index=1)
-    assert [face.number for face in both.faces[0]] == [0, 1]
-    assert [face.number for face in second.faces[0]] == [1]
-    first = Faces(both.image, [[replace(second.faces[0][0], number=0)]])
+    both, second = detect_faces(photos.side_by_side()), detect_faces(photos.side_by_side(), pick=2)
+    assert [face.number for face in both.faces[0]] == [1, 2]
+    assert [face.number for face in second.faces[0]] == [2]
+    first = Faces(both.image, [[replace(second.faces[0][0], number=1)]])
     assert not torch.equal(boxes_picture(second), boxes_picture(first))  # another colour and label
 
 
@@ -164,10 +165,10 @@ def test_pictures_without_a_face_may_be_allowed():
     assert detect_faces(torch.zeros(2, 64, 64, 3), required=False).faces == [[], []]
 
 
-@pytest.mark.parametrize("index", [2, -3])
-def test_an_index_past_the_faces_says_how_many_there_are(index):
-    with pytest.raises(ValueError, match=r"has 2 faces .* from 0 to 1"):
-        detect_faces(photos.side_by_side(), index=index)
+@pytest.mark.parametrize("pick", [3, -1])
+def test_a_number_past_the_faces_says_how_many_there_are(pick):
+    with pytest.raises(ValueError, match=r"has 2 faces .* from 1 to 2"):
+        detect_faces(photos.side_by_side(), pick=pick)
 
 
 def test_an_unknown_detector_is_named():

@@ -21,7 +21,7 @@ FRAME = FaceBoxes((FaceBox(0.1, 0.1, 0.3, 0.3), FaceBox(0.5, 0.5, 0.25, 0.25)), 
 
 @pytest.fixture(scope="module")
 def faces() -> Faces:
-    return parse_faces(detect_faces(photo("astronaut"), index=0), "auto", "face and hair")
+    return parse_faces(detect_faces(photo("astronaut"), pick=1), "auto", "face and hair")
 
 
 def embed(faces, realisid=None) -> IDEmbedding:
@@ -47,14 +47,14 @@ def test_the_null_identity_is_the_projection_of_zeros():
 
 
 def test_several_photos_of_a_person_are_averaged(faces):
-    flipped = detect_faces(photo("astronaut").flip(2), index=0)
-    both = detect_faces(torch.cat([photo("astronaut"), photo("astronaut").flip(2)]), index=0)
+    flipped = detect_faces(photo("astronaut").flip(2), pick=1)
+    both = detect_faces(torch.cat([photo("astronaut"), photo("astronaut").flip(2)]), pick=1)
     alone = [embed(one).tokens for one in (faces, flipped)]
     assert torch.allclose(embed(both).tokens, sum(alone) / 2, atol=1e-4)
 
 
 def test_faces_that_nobody_parsed_are_parsed_as_the_checkpoint_was_trained(faces):
-    unparsed = detect_faces(photo("astronaut"), index=0)
+    unparsed = detect_faces(photo("astronaut"), pick=1)
     assert torch.equal(embed(unparsed).tokens, embed(faces).tokens)
 
 

@@ -19,7 +19,7 @@ from realisid_core.perception import (
     head_pose,
     landmarked_faces,
 )
-from realisid_core.perception.landmarks import _landmark
+from realisid_core.perception.landmarks import find_landmarks
 
 FIVE = (468, 473, 1, 61, 291)  # irises, nose tip and corners of the mouth among the 478
 NAMES = {"face_oval", "lips", "left_eye", "right_eye", "left_eyebrow", "right_eyebrow", "irises", "nose"}
@@ -125,7 +125,7 @@ def test_yaw_is_positive_towards_the_right_edge(name):
 
 
 def test_the_crop_frame_is_the_square_of_the_extent():
-    face = {"bbox_xyxy": np.array([10.0, 20.0, 50.0, 120.0])}
+    face = {"landmarks_xy": np.array([[10.0, 40.0], [50.0, 120.0], [30.0, 20.0]])}
     assert crop_frame(face) == (-20, 20, 80, 120)
 
 
@@ -173,7 +173,7 @@ def test_points_are_those_of_mediapipe_on_the_whole_picture():
     array = photos.pixels("grace_hopper")
     direct = _landmarker().detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=array))
     expected = np.array([(point.x * 512, point.y * 600) for point in direct.face_landmarks[0]])
-    ours = _landmark(array, detect_faces(photos.photo("grace_hopper")).faces[0][0])
+    ours = find_landmarks(array, detect_faces(photos.photo("grace_hopper")).faces[0][0])
     assert np.abs(ours["landmarks_xy"] - expected).mean() < 2
 
 

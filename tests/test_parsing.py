@@ -78,7 +78,7 @@ def faces():
 
 
 def test_the_landmarks_outline_serves_without_weights(faces, folder):
-    parsed = parse_faces(faces, "auto", "face")
+    parsed = parse_faces(faces, "landmarks", "face")
     assert parsed.parsed == Parsing("landmarks", "face")
     landmarks = face_landmarks(faces)["frames"][0]
     for face, marks in zip(parsed.faces[0], landmarks, strict=True):
@@ -89,13 +89,14 @@ def test_the_landmarks_outline_serves_without_weights(faces, folder):
         assert photos.overlap((x0, y0, x1, y1), extent(face.mask)) > 0.95
         ring = marks["landmarks_xy"][list(FACE_OVAL)]
         assert area(ring) <= face.mask.sum() <= area(ring) + length(ring)  # at most the edge's pixels more
-    assert "no hair: that needs parsing_bisenet.pth" in str(parse_faces(faces, "auto", "face and hair").parsed)
+    said = parse_faces(faces, "landmarks", "face and hair").parsed
+    assert said == Parsing("landmarks", "face") and "no hair: choose the method person" in str(said)
 
 
 def test_weights_without_facexlib_do_not_stop_what_chooses_by_itself(faces, folder, monkeypatch):
     (folder / model_files.BISENET.name).write_bytes(b"another pack's")
     monkeypatch.setitem(sys.modules, "facexlib", None)
-    assert parse_faces(faces, "auto", "face").parsed == Parsing("landmarks", "face")
+    assert parse_faces(faces, "auto", "face").parsed == Parsing("person", "face")
 
 
 def area(ring: np.ndarray) -> float:
@@ -273,7 +274,7 @@ def test_the_table_describes_what_is_shipped():
     shipped = [
         model for model in vars(model_files).values() if isinstance(model, model_files.ModelFile) and model.shipped
     ]
-    assert len(shipped) == 2
+    assert len(shipped) == 3
     for model in shipped:
         assert len(model_files.read_shipped(model)) == model.size
 

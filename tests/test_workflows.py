@@ -125,7 +125,8 @@ def test_each_chosen_saving_changes_the_picture(client):
         ("boxes", {"boxes": '[{"x": 0, "y": 0, "width": 0.1, "height": 0.3}]'}, "must be square"),
         ("boxes", {"boxes": '[{"x": 3, "y": 0, "size": 0.1}]'}, "wholly outside the frame"),
         ("person_Mara", {"index": 4}, "index is 4, but there is 1 face box"),
-        ("faces_Mara", {"index": 5}, "5"),
+        ("faces_Mara", {"face": 5}, "Face 5 was asked for"),
+        ("faces_Mara", {"face": 0, "index": 5}, "Face 6 was asked for"),
         ("faces_Mara", {"threshold": 1.0}, "1.0"),
     ],
 )

@@ -111,9 +111,9 @@ def detect(graph: Graph, who: str, image: list) -> list:
         detector="yunet",
         threshold=0.6,
         order="largest first",
-        index=0,
         maximum=0,
         margin=0.0,
+        face=1,
     )
     return graph[f"faces_{who}"]
 
@@ -289,7 +289,7 @@ def three_people(graph: Graph) -> None:
 
 
 def inpaint(graph: Graph) -> None:
-    """A person put into an existing photo: the box is where its face is, the mask the face, with BiSeNet hair too."""
+    """A person put into an existing photo: the box is where its face is, the mask face and hair."""
     size = graph.base.size
     scene = load_photo(graph, "scene_photo", "The photo to change", graph.base.cast[1][1])
     graph.add(

@@ -231,12 +231,12 @@ def _node(
 
 
 def _widget_values(inputs: dict, sockets: list[tuple[str, list, bool]]) -> list:
-    """In the order of the widgets; one that is connected shows its default, and a seed has what follows it."""
+    """In the order of the widgets; one that is connected or not set shows its default; a seed has what follows it."""
     values = []
     for name, spec, is_widget in sockets:
         if is_widget:
             options = spec[1] if len(spec) > 1 else {}
-            value = inputs.get(name)
+            value = inputs.get(name, options.get("default"))
             values.append(options.get("default") if isinstance(value, list) else value)
             values += ["randomize"] if options.get("control_after_generate") else []
     return values

@@ -31,9 +31,7 @@ OWN_PHOTO = "Choose a photo of each person in **Load Image**. "
 EXAMPLE_PHOTO = "The miniature knows drawn people like this one only; the graphs for SDXL take your own photos. "
 IDENTITY = "The photo's largest face, without the background, becomes the *ID embedding*: who it is."
 DRAWING = "Draw and drag squares on the stage. The person's `index` says which box is theirs; the first is 0."
-REPLACING = (
-    "The face found in this photo gives the box and is painted anew; with BiSeNet in *Parse Faces*, its hair too."
-)
+REPLACING = "The face found in this photo gives the box. Face and hair are painted anew."
 DONOR = "This face gives head pose and expression, not likeness. Without it, the reference photo's own are used."
 PROMPTING = """\
 Describe clothes, place and style: who it is comes from the photo. The *global branch* lays out the picture, \

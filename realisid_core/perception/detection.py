@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import square
 from .faces import Face, Faces, checked_image
+from .framing import face_square
+from .landmarks import find_landmarks, landmarks_available
 from .model_files import RETINAFACE, YUNET, load_checked, load_weights, read_shipped
 
 ORDERS = {
@@ -38,10 +39,10 @@ def detect_faces(
     order: str = "largest first",
     maximum: int = 0,
     margin: float = 0.0,
-    index: int | None = None,
+    pick: int = 0,
     required: bool = True,
 ) -> Faces:
-    """Find the faces of each picture and make their boxes square by the longer edge (paper, section 3.1 (1)).
+    """Find the faces of each picture and give each its square (paper, section 3.1 (1); `framing.face_square`).
 
     Args:
         image: [B, H, W, C], 0..1, with 1, 3 or 4 channels.
@@ -50,7 +51,7 @@ def detect_faces(
         order: one of `ORDERS`.
         maximum: keep so many per picture, after ordering; 0 keeps all.
         margin: enlarges the square, as a fraction of its side.
-        index: keep this one only, counted from 0 after ordering.
+        pick: keep this one only, counted from 1 after ordering; 0 keeps all.
         required: a picture without a face is an error; otherwise it has an empty list.
 
     Raises:
@@ -59,23 +60,27 @@ def detect_faces(
     image = checked_image(image)
     if backend not in BACKENDS:
         raise ValueError(f"There is no face detector {backend!r}; expected one of {', '.join(BACKENDS)}.")
-    faces = Faces(image, detector=backend, box="detector", margin=margin)
+    faces = Faces(image, detector=backend, box="landmarks", margin=margin)
     progress = comfy.utils.ProgressBar(len(image)) if len(image) > 1 else None  # one is done in an instant
     for number in range(len(image)):
-        detections = BACKENDS[backend](faces.pixels(number), threshold)
+        pixels = faces.pixels(number)
+        detections = BACKENDS[backend](pixels, threshold)
         found = [_face(*detection, margin) for detection in detections if detection[1] >= threshold]
         found.sort(key=ORDERS[order])
-        found = [replace(face, number=place) for place, face in enumerate(found)]
+        found = [replace(face, number=place) for place, face in enumerate(found, 1)]
         if required and not found:
             raise ValueError(_no_face(number, image, backend, threshold))
-        if index is not None and found:
-            if not 0 <= index < len(found):
+        kept = found[:maximum] if maximum else found
+        if pick and found:
+            if not 1 <= pick <= len(found):
                 raise ValueError(
-                    f"Face {index} was asked for, but picture {number + 1} has {_faces(len(found))} at threshold "
-                    f"{threshold:g}: use an index from 0 to {len(found) - 1}, or lower the threshold."
+                    f"Face {pick} was asked for, but picture {number + 1} has {_faces(len(found))} at threshold "
+                    f"{threshold:g}. Use a number from 1 to {len(found)}, or lower the threshold."
                 )
-            found = [found[index]]
-        faces.faces.append(found[:maximum] if maximum else found)
+            kept = [found[pick - 1]]
+        faces.faces.append([_framed(pixels, face) for face in kept])
+        left_out = {face.number for face in found} - {face.number for face in kept}
+        faces.others.append([face.square for face in found if face.number in left_out])
         if progress:
             progress.update(1)
     return faces
@@ -83,7 +88,13 @@ def detect_faces(
 
 def _face(box: np.ndarray, score: float, points: np.ndarray, margin: float) -> Face:
     found = tuple(map(float, box))
-    return Face(found, square(*found, margin), min(float(score), 1.0), points)
+    return Face(found, face_square(found, points, None), margin, min(float(score), 1.0), points)
+
+
+def _framed(pixels: np.ndarray, face: Face) -> Face:
+    """The face with its landmarks, where there are any, and with the square round them."""
+    landmarks = find_landmarks(pixels, face) if landmarks_available() else None
+    return replace(face, landmarks=landmarks, square=face_square(face.found, face.points, landmarks))
 
 
 def _area(face: Face) -> float:

@@ -12,7 +12,7 @@ from ..box_formats import read_bounding_boxes
 from ..geometry import from_pixels, square
 
 Box = tuple[float, float, float, float]
-BOXES = ("landmarks", "detector", "given")  # the landmarks' square, the detector's, or somebody else's
+BOXES = ("landmarks", "detector", "given")  # the landmarks' square (`framing`), a detector's own, or somebody else's
 PARSERS = {
     "bisenet": "BiSeNet",
     "person": "MediaPipe's person mask",
@@ -29,20 +29,29 @@ class Face:
 
     Attributes:
         found: `(x0, y0, x1, y1)` as the detector gave it, pixels.
-        box: the square round it by its longer edge, margin included; may reach past the frame.
+        square: the face box, `framing.face_square`; may reach past the frame.
+        margin: by how much of its side `box` is larger than `square`.
         score: the detector's confidence, 0..1.
         points: [5, 2] pixels: right eye, left eye, nose tip, right and left corner of the mouth ("right" is the
             person's own); None where the box came without points.
+        landmarks: this face of FACE_LANDMARKS; None where nobody has looked, or none were found.
         mask: [H, W] of the whole image, 0..1, what the parser keeps; None before parsing.
-        number: in its picture, from 0; what the picture shows it with, whether or not the others were kept.
+        number: in its picture, from 1; what the picture shows it with, whether or not the others were kept.
     """
 
     found: Box
-    box: Box
+    square: Box
+    margin: float = 0.0
     score: float = 1.0
     points: np.ndarray | None = None
+    landmarks: dict | None = None
     mask: Tensor | None = None
-    number: int = 0
+    number: int = 1
+
+    @property
+    def box(self) -> Box:
+        """What is cropped: the square enlarged by the margin."""
+        return square(*self.square, self.margin)
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,7 @@ class Faces:
     Attributes:
         image: [B, H, W, 3], 0..1.
         faces: one list per image.
+        others: per image the squares of faces that were found and left out; a parser gives them nothing.
         parsed: what parsed them and what was kept; None before parsing.
         detector: which found them, one of `detection.BACKENDS`; "" where none did.
         box: what the square boxes are, one of `BOXES`; "" where it is not known.
@@ -79,6 +89,7 @@ class Faces:
 
     image: Tensor
     faces: list[list[Face]] = field(default_factory=list)
+    others: list[list[Box]] = field(default_factory=list)
     parsed: Parsing | None = None
     detector: str = ""
     box: str = ""
@@ -96,7 +107,7 @@ class Faces:
         return to_uint8(self.image[index])
 
     def bounding_boxes(self) -> list[list[dict]]:
-        """The found boxes in the host's BOUNDING_BOX form: per image a list, in pixels."""
+        """The faces' squares without margin in the host's BOUNDING_BOX form: per image a list, in pixels."""
         return [[_bounding_box(face) for face in faces] for faces in self.faces]
 
     def describe(self) -> dict:
@@ -176,7 +187,7 @@ def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces
         entries *= len(image)
     if len(entries) != len(image):
         raise ValueError(f"The bboxes are for {len(entries)} pictures, but the image batch has {len(image)}.")
-    faces = [[_face(box, margin, number) for number, box in enumerate(boxes)] for boxes in entries]
+    faces = [[_face(box, margin, number) for number, box in enumerate(boxes, 1)] for boxes in entries]
     height, width = image.shape[1:3]
     for face in (face for found in faces for face in found):
         x0, y0, x1, y1 = face.box
@@ -201,12 +212,13 @@ def require_faces(faces: Faces) -> Faces:
 def _face(box: dict, margin: float, number: int) -> Face:
     x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
     found = (x, y, x + width, y + height)
-    return Face(found, square(*found, margin), float(box.get("score", 1.0)), number=number)
+    return Face(found, square(*found), margin, float(box.get("score", 1.0)), number=number)
 
 
 def _describe(face: Face, width: int, height: int) -> dict:
     normalised = from_pixels(*face.box, width, height)
     return {
+        "number": face.number,
         "box": list(face.box),
         "normalised": [normalised.x, normalised.y, normalised.width, normalised.height],
         "score": face.score,
@@ -215,5 +227,5 @@ def _describe(face: Face, width: int, height: int) -> dict:
 
 
 def _bounding_box(face: Face) -> dict:
-    x0, y0, x1, y1 = map(float, face.found)
+    x0, y0, x1, y1 = map(float, face.square)
     return {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0, "label": "face", "score": float(face.score)}

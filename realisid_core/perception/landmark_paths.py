@@ -3,6 +3,8 @@
 # Paths through MediaPipe's 478 points; "right" and "left" are the person's own. All are closed but the nose's bridge.
 FACE_OVAL_LEFT = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
 FACE_OVAL_RIGHT = (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+# From the person's left ear lobe along the chin to the right one.
+JAW = FACE_OVAL_LEFT[11:] + FACE_OVAL_RIGHT[:8]
 FACE_OVAL = FACE_OVAL_LEFT + FACE_OVAL_RIGHT
 RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)

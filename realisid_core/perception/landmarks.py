@@ -2,6 +2,7 @@
 
 import math
 import threading
+from dataclasses import replace
 from functools import lru_cache
 
 import comfy.utils
@@ -37,7 +38,7 @@ def face_landmarks(faces: Faces, skip: bool = False) -> dict:
     progress = comfy.utils.ProgressBar(len(faces.faces))
     for index, found in enumerate(faces.faces):
         pixels = faces.pixels(index) if found else None
-        landmarked = [_landmark(pixels, face) for face in found]
+        landmarked = [face.landmarks or find_landmarks(pixels, face) for face in found]
         for number, result in enumerate(landmarked, 1):
             if result is None and not skip:
                 raise ValueError(
@@ -53,7 +54,8 @@ def face_landmarks(faces: Faces, skip: bool = False) -> dict:
 
 def crop_frame(face: dict) -> Box:
     """THE frame of c_pe, in training and inference: the square round the landmarks' extent by its longer edge."""
-    return square(*map(float, face["bbox_xyxy"]))
+    points = np.asarray(face["landmarks_xy"], np.float64)
+    return square(*points.min(0).tolist(), *points.max(0).tolist())
 
 
 def head_pose(face: dict) -> tuple[float, float, float]:
@@ -107,9 +109,36 @@ def connection_sets() -> dict[str, frozenset[tuple[int, int]]]:
     return sets
 
 
-def _landmark(pixels: np.ndarray, face: Face) -> dict | None:
-    """One face: crops of it are tried, wider, tighter and turned, until MediaPipe finds landmarks at its middle."""
-    _vision()  # explains where MediaPipe is missing
+def landmarked(faces: Faces) -> Faces:
+    """The same faces with their landmarks, where MediaPipe is installed and finds some."""
+    if not landmarks_available():
+        return faces
+
+    def looked_at(index: int, found: list[Face]) -> list[Face]:
+        if all(face.landmarks is not None for face in found):
+            return found
+        pixels = faces.pixels(index)
+        return [replace(face, landmarks=face.landmarks or find_landmarks(pixels, face)) for face in found]
+
+    return replace(faces, faces=[looked_at(index, found) for index, found in enumerate(faces.faces)])
+
+
+def landmarks_available() -> bool:
+    """Whether MediaPipe is installed and loads."""
+    try:
+        _vision()
+    except ValueError:
+        return False
+    return True
+
+
+def find_landmarks(pixels: np.ndarray, face: Face) -> dict | None:
+    """One face of FACE_LANDMARKS, or None where there is none at `face.found` in `pixels`, uint8 [H, W, 3].
+
+    Crops of it are tried, wider, tighter and turned, until MediaPipe finds landmarks at its middle. Raises ValueError
+    where MediaPipe is not installed.
+    """
+    _vision()
     import mediapipe
 
     for scale, angle in _attempts(face):

@@ -18,7 +18,7 @@ def boxes_from_faces(faces: object, width: int, height: int, scale: float = 1.0)
         left, top = (width - photo_width * fit) / 2, (height - photo_height * fit) / 2
         entries = [
             {"x": left + x0 * fit, "y": top + y0 * fit, "width": (x1 - x0) * fit, "height": (y1 - y0) * fit}
-            for x0, y0, x1, y1 in (face.box for face in found)
+            for x0, y0, x1, y1 in (face.square for face in found)
         ]
     else:
         entries = faces

@@ -42,6 +42,14 @@ FACE_LANDMARKER = ModelFile(
     "Apache-2.0",
     shipped=True,
 )
+SELFIE_SEGMENTER = ModelFile(
+    "selfie_segmentation.tflite",
+    249_024,
+    "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27",
+    "https://ai.google.dev/edge/mediapipe/solutions/vision/image_segmenter",
+    "Apache-2.0",
+    shipped=True,
+)
 RETINAFACE = ModelFile(
     "detection_Resnet50_Final.pth",
     109_497_761,

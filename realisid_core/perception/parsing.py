@@ -14,8 +14,9 @@ from ..geometry import square
 from .detection import managed
 from .faces import Box, Face, Faces, Parsing, crop_square
 from .landmark_paths import FACE_OVAL
-from .landmarks import face_landmarks
+from .landmarks import face_landmarks, landmarked
 from .model_files import BISENET, load_checked, load_weights, placed
+from .person_mask import face_and_hair, filled, outline_of
 
 # Classes of CelebAMask-HQ: 0 background, 1 skin, 2-3 brows, 4-5 eyes, 6 glasses, 7-8 ears, 9 earring, 10 nose,
 # 11 mouth, 12-13 lips, 14 neck, 15 necklace, 16 cloth, 17 hair, 18 hat.
@@ -26,7 +27,7 @@ KEEP = {
     "head and neck": (*FACE_CLASSES, 7, 8, 9, 14, 15, 17, 18),
     "everything": tuple(range(19)),
 }
-METHODS = ("auto", "bisenet", "landmarks")
+METHODS = ("auto", "person", "bisenet", "landmarks")
 PARSED_EDGE = 512  # BiSeNet's own
 SURROUNDINGS = 0.6  # margin round the found box: the framing of CelebAMask-HQ, with hair and chin
 
@@ -35,15 +36,16 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
     """Give every face a mask [H, W] of what is kept, 0..1, in the frame of its image.
 
     Args:
-        method: `bisenet` (its weights are fetched when they are not there), `landmarks` (the face's outline: face only,
-            no hair), or `auto`: BiSeNet where its weights and facexlib are, else the landmarks.
+        method: `person` (MediaPipe's person mask, shipped: face, or face and hair), `bisenet` (every `keep`; its
+            weights are fetched when they are not there), `landmarks` (the face's outline: face only), or `auto`:
+            BiSeNet where its weights and facexlib are, else the person mask.
         keep: one of `KEEP`.
 
     Returns:
-        New Faces; `parsed` says what was used.
+        New Faces; `parsed` says what was used, and what was really kept.
 
     Raises:
-        ValueError: unknown method or keep, weights that cannot be had, or a face without landmarks.
+        ValueError: unknown method or keep, weights that cannot be had; by `landmarks`, a face without landmarks.
     """
     if method not in METHODS or keep not in KEEP:
         raise ValueError(f"method {method!r}, keep {keep!r}; expected one of {METHODS} and one of {tuple(KEEP)}.")
@@ -51,11 +53,31 @@ def parse_faces(faces: Faces, method: str = "auto", keep: str = "face and hair")
         masks, parsed = _everything(faces), Parsing("none", keep)
     elif takes_bisenet(method):
         masks, parsed = _by_bisenet(faces, keep), Parsing("bisenet", keep)
+    elif method == "landmarks":
+        masks, parsed = _by_landmarks(faces), Parsing("landmarks", "face", _lacking(keep, "face"))
     else:
-        lacking = f"no {keep.removeprefix('face and ')}: that needs {BISENET.name} and facexlib"
-        masks, parsed = _by_landmarks(faces), Parsing("landmarks", "face", "" if keep == "face" else lacking)
+        faces, kept = landmarked(faces), "face" if keep == "face" else "face and hair"
+        notes = _lacking(keep, kept), _without_landmarks(faces)
+        masks, parsed = _by_person(faces, kept), Parsing("person", kept, "; ".join(filter(None, notes)))
     parsed_faces = [[replace(face, mask=next(masks)) for face in found] for found in faces.faces]
     return replace(faces, faces=parsed_faces, parsed=parsed)
+
+
+def _lacking(asked: str, kept: str) -> str:
+    """What of `asked` is not in `kept`, in words."""
+    if asked == kept:
+        return ""
+    if asked == "face and hair":
+        return "no hair: choose the method person"
+    return f"{asked} needs {BISENET.name} and facexlib"
+
+
+def _without_landmarks(faces: Faces) -> str:
+    """How many faces had to do with an average outline, in words."""
+    lacking = sum(face.landmarks is None for _, face in faces)
+    if not lacking:
+        return ""
+    return f"no landmarks in {lacking} of {len(faces)}, cut at the chin by the detector's box"
 
 
 def takes_bisenet(method: str) -> bool:
@@ -91,15 +113,20 @@ def _by_landmarks(faces: Faces):
     height, width = faces.image.shape[1:3]
     for frame in face_landmarks(faces)["frames"]:
         for face in frame:
-            yield _filled(face["landmarks_xy"][list(FACE_OVAL)], height, width)
+            yield torch.from_numpy(filled(face["landmarks_xy"][list(FACE_OVAL)], height, width))
 
 
-def _filled(outline: np.ndarray, height: int, width: int) -> Tensor:
-    import cv2
-
-    mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [np.round((outline - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return torch.from_numpy(mask).float() / 255
+def _by_person(faces: Faces, keep: str):
+    height, width = faces.image.shape[1:3]
+    for index, found in enumerate(faces.faces):
+        pixels = faces.pixels(index) if found else None
+        left_out = faces.others[index] if faces.others else []
+        for face in found:
+            if keep == "face":
+                yield torch.from_numpy(filled(outline_of(face).oval, height, width))
+                continue
+            others = [*left_out, *(other.square for other in found if other is not face)]
+            yield _in_frame(*face_and_hair(pixels, face, others), height, width)
 
 
 def _by_bisenet(faces: Faces, keep: str):

@@ -171,7 +171,8 @@ def moved(face: Face, left: float, top: float, scale: float) -> Face:
     return replace(
         face,
         found=in_crop(face.found),
-        box=in_crop(face.box),
+        square=in_crop(face.square),
+        landmarks=None,
         points=None if face.points is None else (face.points - corner) * scale,
     )
 
