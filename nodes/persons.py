@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..realisid_core.attention.own_words import words_of
 from ..realisid_core.geometry import MAX_BOXES
 from ..realisid_core.persons import combine, place
 from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons
@@ -14,9 +15,14 @@ class Person(io.ComfyNode):
             node_id="RealisID_Person",
             display_name="Person (RealisID)",
             category="RealisID",
-            description="Puts a person into one of the face boxes, with the pose and expression of a photo.",
+            description="Puts a person into one of the face boxes, with the pose and expression of a photo, and with a "
+            "prompt of their own.",
             inputs=[
-                IDEmbedding.Input("id_embedding", tooltip="Who it is."),
+                IDEmbedding.Input(
+                    "id_embedding",
+                    optional=True,
+                    tooltip="Who it is. Not connected: somebody with a place and a prompt, of no certain likeness.",
+                ),
                 FaceBoxes.Input("boxes", tooltip="The face boxes of the picture."),
                 io.Int.Input(
                     "index",
@@ -47,6 +53,12 @@ class Person(io.ComfyNode):
                     tooltip="The photo whose head pose and expression to follow (its first face). "
                     "Not connected: the reference photo's own.",
                 ),
+                io.Conditioning.Input(
+                    "prompt",
+                    optional=True,
+                    tooltip="This person's own words: clothes, hair, what they do. They act in this person's part of "
+                    "the picture only. Needs Identity Attention on the model; works with any SDXL.",
+                ),
             ],
             outputs=[
                 Persons.Output(
@@ -56,9 +68,12 @@ class Person(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, id_embedding, boxes, index, local_strength, global_strength, landmarks=None) -> io.NodeOutput:
+    def execute(
+        cls, boxes, index, local_strength, global_strength, id_embedding=None, landmarks=None, prompt=None
+    ) -> io.NodeOutput:
         strengths = {"local": local_strength, "global": global_strength}
-        return io.NodeOutput((place(id_embedding, boxes, index, landmarks, strengths),))
+        words = None if prompt is None else words_of(prompt)
+        return io.NodeOutput((place(id_embedding, boxes, index, landmarks, strengths, words),))
 
 
 class CombinePersons(io.ComfyNode):

@@ -16,27 +16,33 @@ class Person:
     """One individual in one picture.
 
     Attributes:
-        embedding: who it is: `p_id`, and whatever else the method wants to know of a person.
-        landmarks: a face in the host's FACE_LANDMARKS form; its pose-expression image `c_pe` is drawn from it.
+        embedding: who it is: `p_id`, and whatever else the method wants to know of a person. None for somebody who has
+            words and a place only.
+        landmarks: a face in the host's FACE_LANDMARKS form; its pose-expression image `c_pe` is drawn from it. None
+            only without an embedding.
         box: where the face goes, in fractions of the frame.
         frame: (width, height) of that frame in pixels.
         strengths: weight of this person in each branch, by the branch's name; 1 where not named, 0 is not computed.
+        words: the person's own prompt, [1, T, context_dim], or None.
     """
 
-    embedding: IDEmbedding
-    landmarks: dict
+    embedding: IDEmbedding | None
+    landmarks: dict | None
     box: FaceBox
     frame: tuple[int, int]
     strengths: Mapping[str, float] = field(default_factory=dict)
+    words: Tensor | None = None
 
     @property
     def tokens(self) -> Tensor:
-        """`p_id`, [1, T, D]."""
+        """`p_id`, [1, T, D]. Raises ValueError for a person without an embedding."""
+        if self.embedding is None:
+            raise ValueError("This person has no ID embedding. Connect id_embedding of Person.")
         return self.embedding.tokens
 
     def strength(self, branch: str) -> float:
-        """Weight of this person's injections by a branch."""
-        return self.strengths.get(branch, 1.0)
+        """Weight of this person's injections by a branch; without an embedding there are none."""
+        return 0.0 if self.embedding is None else self.strengths.get(branch, 1.0)
 
 
 def embed_person(realisid: RealisIDModel, image_encoder: object, faces: Faces) -> tuple[IDEmbedding, Tensor]:
@@ -59,7 +65,10 @@ def refuse_foreign(persons: Sequence[Person], realisid: RealisIDModel) -> None:
     """Raises ValueError naming the first person who was embedded for another method or another model."""
     config, digest = realisid.config, None
     for number, person in enumerate(persons, 1):
-        embedding, width = person.embedding, getattr(realisid.config, "context_dim", person.tokens.shape[-1])
+        embedding = person.embedding
+        if embedding is None:
+            continue
+        width = getattr(realisid.config, "context_dim", embedding.tokens.shape[-1])
         remedy = "Make the embedding with the same RealisID model."
         if embedding.method != config.method:
             raise ValueError(
@@ -92,29 +101,36 @@ def first_face(landmarks: dict) -> dict:
 
 
 def place(
-    embedding: IDEmbedding,
+    embedding: IDEmbedding | None,
     boxes: FaceBoxes,
     index: int,
     landmarks: dict | None = None,
     strengths: Mapping[str, float] | None = None,
+    words: Tensor | None = None,
 ) -> Person:
     """Put a person into the box number `index` (from 0), with the pose and expression of `landmarks`.
 
     Raises:
-        ValueError: an index without a box, or neither landmarks nor a reference photo that has them.
+        ValueError: an index without a box, neither landmarks nor a reference photo that has them, or neither an
+            identity nor words.
     """
+    if embedding is None and words is None:
+        raise ValueError(
+            "Neither id_embedding nor prompt is connected, so nothing is known of this person. Connect one."
+        )
     if not 0 <= index < len(boxes.boxes):
         raise ValueError(
             f"index is {index}, but there {_are(len(boxes.boxes))}, numbered from 0. "
             "Draw one more box or choose a smaller index."
         )
-    if landmarks is None and embedding.landmarks is None:
+    own = None if embedding is None else embedding.landmarks
+    if embedding is not None and landmarks is None and own is None:
         raise ValueError(
             "No landmarks were found in the reference photo, so its pose and expression are unknown. "
             "Connect the landmarks of another photo."
         )
-    face = first_face(landmarks) if landmarks is not None else embedding.landmarks
-    return Person(embedding, face, boxes.boxes[index], (boxes.width, boxes.height), strengths or {})
+    face = own if landmarks is None else first_face(landmarks)
+    return Person(embedding, face, boxes.boxes[index], (boxes.width, boxes.height), strengths or {}, words)
 
 
 def _are(count: int) -> str:

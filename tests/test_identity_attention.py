@@ -37,8 +37,12 @@ PEOPLE = [person(1, LEFT), person(2, RIGHT)]
 WORDS = [words("a person wearing a red sweater"), words("a person wearing a black suit")]
 
 
+def speaking(people=PEOPLE, own=WORDS):
+    return [replace(one, words=words) for one, words in zip(people, own, strict=True)]
+
+
 def own_words(people=PEOPLE, own=WORDS, **options):
-    return IdentityAttention(people, own, **options).patch(miniature().model)
+    return IdentityAttention(speaking(people, own), **options).patch(miniature().model)
 
 
 def unet():
@@ -290,7 +294,7 @@ def ipadapter(scale: float):
 
 def test_another_packs_patch_at_the_same_place_acts_before_as_after(conditionings):
     add = ipadapter(0.5)
-    attention = IdentityAttention(PEOPLE, WORDS)
+    attention = IdentityAttention(speaking())
     before = sample(*conditionings, attention.patch(add(miniature().model)))
     after = sample(*conditionings, add(attention.patch(miniature().model)))
     assert torch.equal(before, after)
@@ -304,9 +308,9 @@ def test_beside_another_packs_patch_both_terms_are_added(conditionings):
     outputs = {}
     for name, patch in (
         ("plain", lambda model: model.clone()),
-        ("words", IdentityAttention(PEOPLE, WORDS).patch),
+        ("words", IdentityAttention(speaking()).patch),
         ("other", ipadapter(0.5)),
-        ("both", lambda model: ipadapter(0.5)(IdentityAttention(PEOPLE, WORDS).patch(model))),
+        ("both", lambda model: ipadapter(0.5)(IdentityAttention(speaking()).patch(model))),
     ):
         model = patch(miniature().model)
 
@@ -331,7 +335,7 @@ def test_a_lora_acts_on_the_words_whether_it_was_loaded_before_or_after(conditio
         assert model.add_patches({key: ("diff", (difference,))}, 1.0)
         return model
 
-    attention = IdentityAttention([PEOPLE[0]], [WORDS[0]])
+    attention = IdentityAttention(speaking(PEOPLE[:1], WORDS[:1]))
     before = sample(*conditionings, attention.patch(with_lora(miniature().model)))
     after = sample(*conditionings, with_lora(attention.patch(miniature().model)))
     assert torch.equal(before, after)
@@ -348,7 +352,7 @@ def test_the_given_model_is_left_as_it_was(conditionings):
 
 
 def test_what_was_made_for_a_run_is_forgotten_also_after_an_interrupt(conditionings):
-    attention = IdentityAttention(PEOPLE, WORDS)
+    attention = IdentityAttention(speaking())
     model = attention.patch(miniature().model)
 
     def stop(*_):
@@ -364,7 +368,7 @@ def test_words_act_in_both_predictions_with_text_and_not_in_the_one_without(cond
     """Eq. 8 with Identity Guidance, whichever of the two nodes comes first."""
     someone = PEOPLE[0]
     conds = apply_branch("global", *conditionings, miniature().realisid, [someone])
-    attention, guidance = IdentityAttention([someone], [WORDS[0]]), IdentityGuidance(5.0, IdentityMode.OFF)
+    attention, guidance = IdentityAttention(speaking([someone], WORDS[:1])), IdentityGuidance(5.0, IdentityMode.OFF)
     one = sample(*conds, guidance.patch(attention.patch(miniature().model)))
     assert torch.equal(one, sample(*conds, attention.patch(guidance.patch(miniature().model))))
 
@@ -417,7 +421,7 @@ def test_a_call_is_not_split_by_the_marks(conditionings):
     ("make", "message"),
     [
         (lambda: own_words(own=[WORDS[0][..., :100], None]), "person 1 has width 100; this model reads width 192"),
-        (lambda: IdentityAttention(PEOPLE, WORDS).patch(own_words()), "already"),
+        (lambda: IdentityAttention(speaking()).patch(own_words()), "already"),
         (lambda: own_words(own=[None] * 2, identities=Identities([{}, {}], {})), "nothing for the cross-attention"),
     ],
     ids=["another width", "twice", "another architecture"],

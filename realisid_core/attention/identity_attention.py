@@ -32,15 +32,13 @@ class IdentityAttention:
     """The patch of a MODEL.
 
     Attributes:
-        persons: who is in the picture, and where.
-        words: for each person their own prompt, [1, T, context_dim], or None.
-        identities: keys and values of every person and of the null identity, or None.
+        persons: who is in the picture, and where; those with words read them in their own region.
+        identities: keys and values of every person and of the null identity; None where nobody has any.
         weight: w. Own words take no weight: they are text, and share the prompt's softmax.
         percent_range: fractions of the noise schedule between which it acts.
     """
 
     persons: Sequence[Person]
-    words: Sequence[Tensor | None]
     identities: Identities | None = None
     weight: float = 1.0
     percent_range: tuple[float, float] = (0.0, 1.0)
@@ -66,12 +64,18 @@ class IdentityAttention:
         return patched
 
     @property
+    def words(self) -> list[Tensor | None]:
+        """For each person their own prompt, [1, T, context_dim], or None."""
+        return [person.words for person in self.persons]
+
+    @property
     def _has_words(self) -> bool:
         return any(words is not None for words in self.words)
 
     @property
     def _has_identities(self) -> bool:
-        return self.identities is not None and self.weight != 0
+        known = self.identities
+        return known is not None and self.weight != 0 and any(person is not None for person in known.persons)
 
     def _refuse_what_does_not_fit(self, model) -> None:
         if not isinstance(model.model, SDXL):
@@ -109,7 +113,8 @@ class IdentityAttention:
         options = transformer_options or {}
         if self._acts_at(executor.class_obj.model_sampling, float(t.max())):
             rows = self._rows(x, options, c)
-            call = UnetCall(rows, self.words, self.identities, self.weight, x, self.made)
+            identities = self.identities if self._has_identities else None
+            call = UnetCall(rows, self.words, identities, self.weight, x, self.made)
             if call.acts:
                 options = call.added_to(options, cross_attentions(executor.class_obj.diffusion_model))
         return executor(x, t, c_concat, c_crossattn, control, options, **c)

@@ -30,7 +30,7 @@ class UnetCall:
     Args:
         rows: one a latent of the batch x.
         words: for each person their own, [1, T, D], or None.
-        identities: what is read beside the prompt with weight `weight`; None for nothing.
+        identities: what is read beside the prompt, with weight `weight`; None for nothing.
         x: [B, C, H, W], the noisy latents.
         made: what has been made for this run of the sampler, and is kept for its next call.
     """
@@ -48,7 +48,7 @@ class UnetCall:
         self.latent = tuple(x.shape[-2:])
         self.prompt_tokens: int | None = None  # of each row, while the words stand behind them
         speaks = any(own is not None for own in words)
-        shows = identities is not None and weight != 0
+        shows = identities is not None
         self.reading = _numbers((row.boxes if speaks and row.words else None for row in rows), x.device)
         self.others = torch.tensor([i for i, row in enumerate(rows) if not (speaks and row.words)], device=x.device)
         identity = ((row.identity, row.boxes) if shows and row.identity != IdentityMode.OFF else None for row in rows)
@@ -132,23 +132,24 @@ class UnetCall:
         return joint_attention(q, k, v, heads, bias)
 
     def _decoupled(self, place, q: Tensor, heads: int, identity: IdentityMode, boxes: tuple, extra: dict) -> Tensor:
-        """w Σ_n m_n ⊙ softmax(q K_nᵀ/√d) V_n; of the null identity, which is everyone's, w softmax(q K_∅ᵀ/√d) V_∅."""
+        """w Σ_n m_n ⊙ softmax(q K_nᵀ/√d) V_n over the persons with an identity; of the null one, K_∅ for every K_n."""
+        level = self._level(q.shape[1], extra)
+        regions = self._once(
+            ("regions", boxes, level, q.dtype, q.device), lambda: level_regions(boxes, level, self.latent).to(q)
+        )
 
         def read(who: int | None) -> Tensor:
-            def make() -> tuple[Tensor, Tensor]:
+            def make() -> tuple[Tensor, ...]:
                 return tuple(value.to(q) for value in self.identities.of(place, who))
 
             known = self._once(("identity", place, who, q.dtype, q.device), make)
             k, v = (value.expand(len(q), -1, -1) for value in known)
             return optimized_attention(q, k, v, heads, attn_precision=extra.get("attn_precision"))
 
+        persons = [n for n, known in enumerate(self.identities.persons) if known is not None]
         if identity == IdentityMode.NULL:
-            return self.weight * read(None)
-        level = self._level(q.shape[1], extra)
-        regions = self._once(
-            ("regions", boxes, level, q.dtype, q.device), lambda: level_regions(boxes, level, self.latent).to(q)
-        )
-        return self.weight * sum(m[:, None] * read(n) for n, m in enumerate(regions))
+            return self.weight * regions[persons].sum(0)[:, None] * read(None)
+        return self.weight * sum(regions[n, :, None] * read(n) for n in persons)
 
     def _once(self, key: Hashable, make: Callable):
         if key not in self.made:

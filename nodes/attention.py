@@ -1,0 +1,61 @@
+"""Each person's own words and identity in the UNet's cross-attention."""
+
+from comfy_api.latest import io
+
+from .sockets import Persons, RealisIDModel
+
+
+class IdentityAttentionNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RealisID_IdentityAttention",
+            display_name="Identity Attention (RealisID)",
+            category="RealisID",
+            description="Each person's own prompt acts in that person's part of the picture, on any SDXL model. With a "
+            "model such as InstantID's, so does each person's identity.",
+            inputs=[
+                io.Model.Input("model", tooltip="An SDXL model or a fine-tune of it."),
+                Persons.Input("persons", tooltip="Who is in the picture, where, and with which prompt of their own."),
+                RealisIDModel.Input(
+                    "realisid",
+                    optional=True,
+                    tooltip="A model with an identity adapter, such as InstantID's. Not needed for prompts.",
+                ),
+                io.Float.Input(
+                    "weight",
+                    default=0.8,
+                    min=0.0,
+                    max=2.0,
+                    step=0.01,
+                    tooltip="How strongly the adapter shows each identity. It does not change the prompts.",
+                ),
+                io.Float.Input(
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    tooltip="Fraction of the noise schedule where it begins; with denoise below 1, sampling starts "
+                    "later.",
+                ),
+                io.Float.Input(
+                    "end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    tooltip="Fraction of the noise schedule where it ends.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The model that reads each person's own words.")],
+        )
+
+    @classmethod
+    def execute(cls, model, persons, weight, start, end, realisid=None) -> io.NodeOutput:
+        from ..realisid_core.sampling.apply_attention import apply_attention
+
+        return io.NodeOutput(apply_attention(model, persons, realisid, weight, (start, end)))
+
+
+NODES = [IdentityAttentionNode]
