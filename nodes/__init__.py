@@ -8,6 +8,7 @@ MediaPipe, facexlib) is imported in the core, inside of the function that first 
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyGlobalBranch, ApplyLocalBranch
+from .attention import IdentityAttentionNode
 from .boxes import BoxesFromFaces, LocationBoxes
 from .detect import DetectFaces
 from .guidance import IdentityGuidanceNode
@@ -34,6 +35,7 @@ NODES: list[type[io.ComfyNode]] = [
     CombinePersons,
     ApplyLocalBranch,
     ApplyGlobalBranch,
+    IdentityAttentionNode,
     IdentityGuidanceNode,
 ]
 

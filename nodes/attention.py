@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..realisid_core.sampling.apply_attention import apply_attention
 from .sockets import Persons, RealisIDModel
 
 
@@ -53,9 +54,4 @@ class IdentityAttentionNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, persons, weight, start, end, realisid=None) -> io.NodeOutput:
-        from ..realisid_core.sampling.apply_attention import apply_attention
-
         return io.NodeOutput(apply_attention(model, persons, realisid, weight, (start, end)))
-
-
-NODES = [IdentityAttentionNode]

@@ -156,18 +156,31 @@ def boxes(graph: Graph, *squares: tuple[float, float, float]) -> list:
     return graph["boxes"]
 
 
-def person(graph: Graph, who: str, photo: str, face_boxes: list, index: int = 0, landmarks: list | None = None) -> list:
-    pose = {} if landmarks is None else {"landmarks": landmarks}
+def person(
+    graph: Graph,
+    who: str,
+    photo: str | None,
+    face_boxes: list,
+    index: int = 0,
+    landmarks: list | None = None,
+    words: str | None = None,
+) -> list:
+    """A person in a box: their identity from a photo, their own words, or both."""
+    who_it_is = {} if photo is None else {"id_embedding": identity(graph, who, photo)}
+    others = {} if landmarks is None else {"landmarks": landmarks}
+    if words is not None:
+        graph.add(f"words_{who}", "CLIPTextEncode", f"{who}'s own words", text=words, clip=models(graph)["clip"])
+        others["prompt"] = graph[f"words_{who}"]
     graph.add(
         f"person_{who}",
         "RealisID_Person",
         f"Place {who}",
-        id_embedding=identity(graph, who, photo),
+        **who_it_is,
         boxes=face_boxes,
         index=index,
         local_strength=1.0,
         global_strength=1.0,
-        **pose,
+        **others,
     )
     return graph[f"person_{who}"]
 
@@ -183,42 +196,39 @@ def together(graph: Graph, *persons: list) -> list:
 
 
 def finish(
-    graph: Graph, name: str, prompt: str, persons: list, latent: list | None = None, denoise: float = 1.0
+    graph: Graph,
+    name: str,
+    prompt: str,
+    persons: list,
+    latent: list | None = None,
+    denoise: float = 1.0,
 ) -> None:
-    """Prompt, branches, guidance, sampling and saving; the same in every workflow."""
+    """Prompt, branches, guidance, sampling and saving; the same in every workflow but for what its persons need."""
     parts, base = models(graph), graph.base
     graph.add("prompt", "CLIPTextEncode", "Prompt", text=prompt, clip=parts["clip"])
     graph.add("negative", "CLIPTextEncode", "Negative prompt", text=NEGATIVE, clip=parts["clip"])
-    conditioning = graph["prompt"], graph["negative"]
-    for branch, options in (
-        ("Global", {"reuse": 1, "one_pass": False, "sharing": "own region"}),
-        ("Local", {"reuse": 1}),
-    ):
+    conditioning, model = (graph["prompt"], graph["negative"]), parts["model"]
+    known = any(node["class_type"] == "RealisID_IDEmbedding" for node in graph.nodes.values())
+    if known:
+        conditioning = branches(graph, persons, *conditioning)
+    if any(name.startswith("words_") for name in graph.nodes):
+        options = {"weight": 0.8, "start": 0.0, "end": 1.0}
+        title = "Everyone reads their own words"
+        graph.add("attention", "RealisID_IdentityAttention", title, model=model, persons=persons, **options)
+        model = graph["attention"]
+    if known:
         graph.add(
-            branch.lower(),
-            f"RealisID_Apply{branch}Branch",
-            f"{branch} branch",
-            positive=conditioning[0],
-            negative=conditioning[1],
-            realisid=parts["realisid"],
-            persons=persons,
-            strength=1.0,
-            start=0.0,
-            end=1.0,
-            **options,
+            "guidance",
+            "RealisID_IdentityGuidance",
+            "Identity guidance",
+            model=model,
+            identity_guidance=base.identity_guidance,
+            without_identity=base.without_identity,
+            identity_start=0.0,
+            text_only_start=0.0,
+            text_only_end=1.0,
         )
-        conditioning = graph[branch.lower(), 0], graph[branch.lower(), 1]
-    graph.add(
-        "guidance",
-        "RealisID_IdentityGuidance",
-        "Identity guidance",
-        model=parts["model"],
-        identity_guidance=base.identity_guidance,
-        without_identity=base.without_identity,
-        identity_start=0.0,
-        text_only_start=0.0,
-        text_only_end=1.0,
-    )
+        model = graph["guidance"]
     if latent is None:
         size = {"width": graph["boxes", 3], "height": graph["boxes", 4]}
         graph.add("latent", "EmptyLatentImage", "Size", **size, batch_size=1)
@@ -227,7 +237,7 @@ def finish(
         "sample",
         "KSampler",
         "Sample",
-        model=graph["guidance"],
+        model=model,
         positive=conditioning[0],
         negative=conditioning[1],
         latent_image=latent,
@@ -240,6 +250,29 @@ def finish(
     )
     graph.add("decode", "VAEDecode", "Decode", samples=graph["sample"], vae=parts["vae"])
     graph.add("save", "SaveImage", "Save", images=graph["decode"], filename_prefix=f"RealisID/{name}")
+
+
+def branches(graph: Graph, persons: list, positive: list, negative: list) -> tuple[list, list]:
+    """Both branches on a pair of conditionings."""
+    for branch, options in (
+        ("Global", {"reuse": 1, "one_pass": False, "sharing": "own region"}),
+        ("Local", {"reuse": 1}),
+    ):
+        graph.add(
+            branch.lower(),
+            f"RealisID_Apply{branch}Branch",
+            f"{branch} branch",
+            positive=positive,
+            negative=negative,
+            realisid=models(graph)["realisid"],
+            persons=persons,
+            strength=1.0,
+            start=0.0,
+            end=1.0,
+            **options,
+        )
+        positive, negative = graph[branch.lower(), 0], graph[branch.lower(), 1]
+    return positive, negative
 
 
 def start_here(graph: Graph) -> None:
@@ -277,6 +310,18 @@ def two_people(graph: Graph) -> None:
     persons = [person(graph, *someone, places, index) for index, someone in enumerate(graph.base.cast[:2])]
     prompt = "two persons wearing a red sweater and a black suit, outdoors with a beach in the background"
     finish(graph, "two_people", prompt, together(graph, *persons))
+
+
+def two_people_own_words(graph: Graph) -> None:
+    """Two people, each with a prompt of their own, which acts in that person's part of the picture."""
+    places = boxes(graph, (0.12, 0.24, 0.28), (0.6, 0.2, 0.28))
+    wearing = "a person wearing a red sweater", "a person wearing a black suit"
+    persons = [
+        person(graph, who, photo if graph.base is MINIATURE else None, places, index, words=wearing[index])
+        for index, (who, photo) in enumerate(graph.base.cast[:2])
+    ]
+    prompt = "two persons, outdoors with a beach in the background"
+    finish(graph, "two_people_own_words", prompt, together(graph, *persons))
 
 
 def three_people(graph: Graph) -> None:
@@ -324,13 +369,24 @@ def inpaint(graph: Graph) -> None:
 
 
 Workflow = Callable[[Graph], None]
-WORKFLOWS: tuple[Workflow, ...] = (one_person, small_face, pose_from_photo, two_people, three_people, inpaint)
+WORKFLOWS: tuple[Workflow, ...] = (
+    one_person,
+    small_face,
+    pose_from_photo,
+    two_people,
+    two_people_own_words,
+    three_people,
+    inpaint,
+)
 
 
 def nodes_of(workflow: Workflow, base: Base) -> dict[str, dict]:
     graph = started(base)
     workflow(graph)
-    return graph.nodes
+    used = {
+        source[0] for node in graph.nodes.values() for source in node["inputs"].values() if isinstance(source, list)
+    }
+    return {name: node for name, node in graph.nodes.items() if name in used or name == "save"}
 
 
 def shipped(described: dict) -> Iterator[tuple[str, dict]]:

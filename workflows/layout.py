@@ -24,7 +24,11 @@ class Step:
 
 
 MODELS = Step("Models", (("vision", "realisid"), ("load",)))
-WHO = Step("Who: photo → face → identity", (("photo_[A-Z]*",), ("faces_[A-Z]*",), ("parsed_[A-Z]*",), ("id_*",)), True)
+WHO = Step(
+    "Who: photo → face → identity, own words",
+    (("photo_[A-Z]*",), ("faces_[A-Z]*",), ("parsed_[A-Z]*",), ("id_*", "words_*")),
+    True,
+)
 WHERE = Step(
     "Where: a box for each face",
     (
@@ -39,7 +43,7 @@ WHERE = Step(
 )
 POSE = Step("Pose: whose expression to follow", (("photo_pose",), ("faces_pose",), ("landmarks",)), True)
 PROMPT = Step("Prompt & branches", (("prompt", "negative"), ("global",), ("local",)), True)
-SAMPLE = Step("Sample & save", (("guidance", "sample"), ("decode", "save")))
+SAMPLE = Step("Sample & save", (("attention", "guidance", "sample"), ("decode", "save")))
 STEPS = (MODELS, WHO, WHERE, POSE, PROMPT, SAMPLE)
 
 SIZES = {
@@ -51,10 +55,11 @@ SIZES = {
     "RealisID_FaceLandmarks": (240, 370),
     "RealisID_BoxesFromFaces": (230, 320),
     "RealisID_LocationBoxes": (400, 640),
-    "RealisID_Person": (230, 180),
+    "RealisID_Person": (230, 200),
     "RealisID_CombinePersons": (200, 170),
     "RealisID_ApplyGlobalBranch": (240, 285),
     "RealisID_ApplyLocalBranch": (240, 235),
+    "RealisID_IdentityAttention": (270, 170),
     "RealisID_IdentityGuidance": (270, 190),
     "RealisID_LoadMiniature": (300, 200),
     "RealisID_LoadModel": (320, 110),
@@ -167,7 +172,8 @@ def _corners(blocks: dict[Step, Block]) -> dict[Step, Place]:
     who, where, prompt = blocks[WHO], blocks[WHERE], blocks[PROMPT]
     where_left = who.width + BETWEEN
     right = where_left + where.width
-    prompt_left = max(blocks[MODELS].width + BETWEEN, right + BETWEEN - prompt.column_lefts[1])
+    branches_left = prompt.column_lefts[min(1, len(prompt.column_lefts) - 1)]
+    prompt_left = max(blocks[MODELS].width + BETWEEN, right + BETWEEN - branches_left)
     lower = max(blocks[MODELS].height, prompt.height) + BETWEEN
     corners = {
         MODELS: (0.0, 0.0),

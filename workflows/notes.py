@@ -25,31 +25,44 @@ LOADING_SDXL = f"""\
 SDXL base or a fine-tune, CLIP ViT-H (its download is called *model.safetensors*: save it in `models/clip_vision` as \
 `{CLIP_VISION}`), and in `models/realisid` a RealisID model. None is published for SDXL; train one with \
 `python -m realisid_core.training` (see the README)."""
+LOADING_PLAIN = "SDXL base or a fine-tune. Nothing else is needed."
 LOADING_MINIATURE = """\
 The **miniature** ships with the pack: SDXL's parts, small. It draws the people of its own little world."""
 OWN_PHOTO = "Choose a photo of each person in **Load Image**. "
 EXAMPLE_PHOTO = "The miniature knows drawn people like this one only; the graphs for SDXL take your own photos. "
 IDENTITY = "The photo's largest face, without the background, becomes the *ID embedding*: who it is."
+WORDS = (
+    "Each person has **own words**: clothes, hair, what they do. They act in that person's part of the picture only."
+)
+SHARED = """\
+Say here what everybody shares: how many people, the place, the style. Clothes of one person in this prompt would be \
+read by all."""
 DRAWING = "Draw and drag squares on the stage. The person's `index` says which box is theirs; the first is 0."
 REPLACING = "The face found in this photo gives the box. Face and hair are painted anew."
 DONOR = "This face gives head pose and expression, not likeness. Without it, the reference photo's own are used."
 PROMPTING = """\
 Describe clothes, place and style: who it is comes from the photo. The *global branch* lays out the picture, \
 the *local branch* draws each face enlarged."""
+SAMPLING_PLAIN = "*Identity Attention* gives everyone their own words. Press **Run**."
 SAMPLING = "`identity_guidance` pushes the likeness, the sampler's `cfg` the prompt. Press **Run**."
 
 
 def notes(workflow: dict, about: str) -> dict[Step, str]:
     """A text for each step of a workflow; the first begins with what the workflow is about."""
-    loading = LOADING_MINIATURE if "RealisID_LoadMiniature" in _kinds(workflow) else LOADING_SDXL
-    photo = EXAMPLE_PHOTO if "RealisID_ExamplePortrait" in _kinds(workflow) else OWN_PHOTO
+    kinds = _kinds(workflow)
+    known, spoken = "RealisID_IDEmbedding" in kinds, "RealisID_IdentityAttention" in kinds
+    loading = LOADING_SDXL if known else LOADING_PLAIN
+    if "RealisID_LoadMiniature" in kinds:
+        loading = LOADING_MINIATURE
+    photo = EXAMPLE_PHOTO if "RealisID_ExamplePortrait" in kinds else OWN_PHOTO
+    who = ([photo + IDENTITY] if known else []) + ([WORDS] if spoken else [])
     return {
         layout.MODELS: f"**{about}**\n\n{loading}",
-        layout.WHO: photo + IDENTITY,
+        layout.WHO: "\n\n".join(who),
         layout.WHERE: DRAWING if "boxes" in workflow else REPLACING,
         layout.POSE: DONOR,
-        layout.PROMPT: PROMPTING,
-        layout.SAMPLE: SAMPLING,
+        layout.PROMPT: "\n\n".join(([PROMPTING] if known else []) + ([SHARED] if spoken else [])),
+        layout.SAMPLE: SAMPLING if known else SAMPLING_PLAIN,
     }
 
 
