@@ -8,7 +8,7 @@ import pytest
 import torch
 from comfy.ldm.modules.attention import CrossAttention, optimized_attention
 from comfy.patcher_extension import WrappersMP
-from pictures import LEFT, RIGHT, close, miniature, passes_counted, person, prompt, sample
+from pictures import LEFT, RIGHT, apply, close, miniature, passes_counted, person, prompt, sample
 
 from realisid_core.attention.decoupled import Identities
 from realisid_core.attention.identity_attention import IdentityAttention
@@ -16,7 +16,6 @@ from realisid_core.attention.regional import level_regions
 from realisid_core.attention.unet_layers import cross_attentions
 from realisid_core.geometry import FaceBox
 from realisid_core.resampling import own_regions
-from realisid_core.sampling.apply import apply_branch
 from realisid_core.sampling.guidance import IdentityGuidance
 from realisid_core.sampling.rows import IdentityMode, with_identity
 
@@ -367,7 +366,7 @@ def test_what_was_made_for_a_run_is_forgotten_also_after_an_interrupt(conditioni
 def test_words_act_in_both_predictions_with_text_and_not_in_the_one_without(conditionings):
     """Eq. 8 with Identity Guidance, whichever of the two nodes comes first."""
     someone = PEOPLE[0]
-    conds = apply_branch("global", *conditionings, miniature().realisid, [someone])
+    conds = apply("global", *conditionings, miniature().realisid, [someone])
     attention, guidance = IdentityAttention(speaking([someone], WORDS[:1])), IdentityGuidance(5.0, IdentityMode.OFF)
     one = sample(*conds, guidance.patch(attention.patch(miniature().model)))
     assert torch.equal(one, sample(*conds, attention.patch(guidance.patch(miniature().model))))

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from pictures import LEFT, RIGHT, close, miniature, person, prompt, sample
+from pictures import LEFT, RIGHT, apply, close, miniature, person, prompt, sample
 from realisid_pack.nodes.attention import IdentityAttentionNode
 from realisid_pack.nodes.persons import CombinePersons, Person
 
 from realisid_core.attention.own_words import words_of
 from realisid_core.geometry import FaceBoxes
-from realisid_core.sampling.apply import apply_branch
 from realisid_core.sampling.apply_attention import apply_attention
 
 BOXES = FaceBoxes((LEFT, RIGHT), 256, 256)
@@ -48,10 +47,10 @@ def test_the_branches_leave_out_who_has_no_identity(conditionings):
     nobody, someone = spoken(RED, 0)[0], person(2, RIGHT)
     realisid = miniature().realisid
     for branch in ("local", "global"):
-        assert apply_branch(branch, *conditionings, realisid, [nobody]) == conditionings
+        assert apply(branch, *conditionings, realisid, [nobody]) == conditionings
     weak = person(1, LEFT, 0.0, 0.0)
-    with_nobody = apply_branch("global", *conditionings, realisid, [nobody, someone])
-    assert torch.equal(sample(*with_nobody), sample(*apply_branch("global", *conditionings, realisid, [weak, someone])))
+    with_nobody = apply("global", *conditionings, realisid, [nobody, someone])
+    assert torch.equal(sample(*with_nobody), sample(*apply("global", *conditionings, realisid, [weak, someone])))
 
 
 def test_where_there_is_nothing_to_do_the_node_says_so():
@@ -97,3 +96,16 @@ def test_words_that_cannot_be_a_persons_own_are_refused(conditioning, says):
 
 def test_words_with_the_whole_schedule_are_words():
     assert torch.equal(words_of(with_option(start_percent=0.0, end_percent=1.0)), prompt(RED)[0][0])
+
+
+def test_a_tile_whose_place_nobody_says_is_refused(conditionings):
+    """As tiled samplers call the model: with a part of the latent, and the conditionings of the whole."""
+    model = attention(spoken(RED, 0)).clone()
+
+    def tiled(apply_model, call):
+        halves = call["input"].chunk(2, dim=-1)
+        return torch.cat([apply_model(half, call["timestep"], **call["c"]) for half in halves], dim=-1)
+
+    model.set_model_unet_function_wrapper(tiled)
+    with pytest.raises(ValueError, match="a part of the picture without saying which"):
+        sample(*conditionings, model)

@@ -17,9 +17,9 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ..persons import Person
-from ..sampling.rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, RowCondition
+from ..sampling.frames import Frame
+from ..sampling.rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, RowCondition, read_rows
 from .decoupled import Identities
-from .regional import box_seen
 from .unet_call import Row, UnetCall
 from .unet_layers import cross_attentions
 
@@ -124,20 +124,27 @@ class IdentityAttention:
         return first >= sigma >= last
 
     def _rows(self, x: Tensor, options: dict, c: dict) -> list[Row]:
-        """What each of the B latents of a call is given. Unmarked rows of prompt 0 are given everything."""
+        """What each of the B latents of a call is given. Unmarked rows of prompt 0 are given everything.
+
+        Raises:
+            ValueError: a part of the picture, of which nobody says where it is.
+        """
         prompts, count = options.get("cond_or_uncond") or [0], len(x)
-        unmarked = [
-            (IdentityMode.GIVEN if prompts[i * len(prompts) // count] == 0 else IdentityMode.NULL, *WHOLE_FRAME)
-            for i in range(count)
-        ]
-        sides = c[PROMPT_KEY].tolist() if PROMPT_KEY in c else unmarked
-        marks = c[ROW_KEY].tolist() if ROW_KEY in c else sides
-        whole = tuple(x.shape[-2:])
-        rows = []
-        for (side, *area), (identity, *_) in zip(sides, marks, strict=True):
-            frame = whole if tuple(area) == WHOLE_FRAME else options.get(FRAME_KEY, whole)
-            boxes = tuple(box_seen(person, tuple(area), frame) for person in self.persons)
-            rows.append(Row(boxes, side == IdentityMode.GIVEN, IdentityMode(int(identity))))
+        first = [prompts[i * len(prompts) // count] == 0 for i in range(count)]
+        unmarked = [(IdentityMode.GIVEN if given else IdentityMode.NULL, WHOLE_FRAME) for given in first]
+        sides = read_rows(c[PROMPT_KEY], count) if PROMPT_KEY in c else unmarked
+        marks = read_rows(c[ROW_KEY], count) if ROW_KEY in c else sides
+        latent = tuple(x.shape[-2:])
+        whole = options.get(FRAME_KEY, latent)
+        frame, rows = Frame(), []
+        for (side, area), (identity, _) in zip(sides, marks, strict=True):
+            if area == WHOLE_FRAME and whole != latent:
+                raise ValueError(
+                    "A tiled sampler shows the model a part of the picture without saying which, so nobody's region is "
+                    "known. Give it the model from before Identity Attention."
+                )
+            boxes = frame.boxes_in(area, latent, whole, self.persons)
+            rows.append(Row(boxes, side == IdentityMode.GIVEN, identity))
         return rows
 
 

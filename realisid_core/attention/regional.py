@@ -8,23 +8,8 @@ from comfy.ldm.modules.attention import attention_pytorch
 from einops import rearrange
 from torch import Tensor
 
-from ..geometry import LATENT_CELL, FaceBox
-from ..persons import Person
+from ..geometry import FaceBox
 from ..resampling import own_regions
-
-ASPECT_TOLERANCE = 0.05
-
-
-def box_seen(person: Person, area: tuple[int, int, int, int], frame: tuple[int, int]) -> FaceBox:
-    """The person's face box in fractions of `area`, (y, x, height, width) in cells of a latent of size `frame`."""
-    height, width = frame
-    if abs(width / height / (person.frame[0] / person.frame[1]) - 1) > ASPECT_TOLERANCE:
-        raise ValueError(
-            f"The face boxes were drawn for {person.frame[0]}×{person.frame[1]} pixels, but the picture is "
-            f"{width * LATENT_CELL}×{height * LATENT_CELL}: they would not be square. Connect the width and height of "
-            "the location boxes to the empty latent, or draw the boxes for that size."
-        )
-    return person.box if area == (0, 0, 0, 0) else person.box.seen_from(area, width, height)
 
 
 def level_regions(boxes: Sequence[FaceBox], level: tuple[int, int], latent: tuple[int, int]) -> Tensor:
