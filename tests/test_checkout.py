@@ -1,5 +1,6 @@
-"""The pack's own place: whatever its folder is called, ComfyUI serves its files and its tests run."""
+"""The pack's own place: in a folder of any name, ComfyUI serves its files, its tests run, and research/ may be gone."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,36 +18,42 @@ from realisid_pack.headless.server import NAME, running_server
 
 ODD = "ComfyUI-RealisID (1).é"
 FOLDERS = [NAME, ODD, "Реализ ИД"]
-NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "output", "runs", "weights", "docs", "logs", "*.jpg", "*.webp")
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "output", "runs", "research", "docs")
 SELECTION = ["tests/test_geometry.py", "tests/test_box_vectors.py"]
+OF_NODES = [f"tests/test_{topic}.py" for topic in ("branches", "checkpoint", "drawing", "identity", "methods")]
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    """A copy of the pack without its large files."""
+    """A copy of the pack, without research/."""
     folder = tmp_path_factory.mktemp("places") / "main"
     shutil.copytree(PACK, folder, ignore=NOT_COPIED)
     return folder
 
 
-def run_of_tests(folder: Path, *selection: str, **options) -> subprocess.CompletedProcess:
+def run_of_tests(folder: Path, selection: list[str], **options) -> subprocess.CompletedProcess:
     """Pytest's run of a selection in that folder, as a user starts it there."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(selection or SELECTION)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *selection]
     surroundings = os.environ | {"COMFYUI_PATH": str(host_path()), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, **options)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_tests_run_in_a_folder_of_any_name(checkout, name):
-    run = run_of_tests(checkout.rename(checkout.with_name(name)))
+    run = run_of_tests(checkout.rename(checkout.with_name(name)), SELECTION)
     checkout.with_name(name).rename(checkout)
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_tests_of_the_nodes_need_no_research(checkout):
+    run = run_of_tests(checkout, [*OF_NODES, "-m", "not slow"])
     assert run.returncode == 0, run.stdout
 
 
 def test_the_tests_run_in_a_linked_folder(checkout):
     link = checkout.with_name(f"link to {NAME}")
     link.symlink_to(checkout, target_is_directory=True)
-    run = run_of_tests(link)
+    run = run_of_tests(link, SELECTION)
     assert run.returncode == 0, run.stdout
 
 
@@ -56,7 +63,7 @@ def test_the_tests_run_in_a_folder_that_is_read_only(checkout):
         for path in [folder, *folder.rglob("*")]:
             path.chmod(0o555 if path.is_dir() else 0o444)
         Path(place).chmod(0o755)
-        run = run_of_tests(folder, **not_root())
+        run = run_of_tests(folder, SELECTION, **not_root())
         folder.chmod(0o755)
         for path in folder.rglob("*"):
             path.chmod(0o755)
@@ -74,9 +81,12 @@ def not_root() -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def oddly_named(tmp_path_factory):
-    """A server whose only pack is this one, in a folder with an odd name."""
-    with running_server(host_path(), tmp_path_factory.mktemp("odd"), "--cpu", packs=[ODD]) as server:
+def oddly_named(tmp_path_factory, checkout):
+    """A server whose only pack is a copy of this one without research/, in a folder with an odd name."""
+    home = tmp_path_factory.mktemp("odd")
+    shutil.copytree(checkout, home / "custom_nodes" / ODD)
+    shutil.copytree(PACK / "web" / "docs", home / "custom_nodes" / ODD / "web" / "docs")
+    with running_server(host_path(), home, "--cpu", packs=()) as server:
         yield server
 
 
@@ -105,3 +115,12 @@ def test_templates_load_from_a_folder_of_any_name(oddly_named):
     for name in names:
         assert "nodes" in requests.get(f"{base}/{name}.json", timeout=60).json()
         assert requests.get(f"{base}/{name}.jpg", timeout=60).headers["Content-Type"] == "image/jpeg"
+
+
+def test_a_picture_is_made_without_research(oddly_named):
+    workflow = json.loads((PACK / "workflows" / "api" / "start_here_miniature.json").read_text(encoding="utf-8"))
+    for node in workflow.values():
+        if node["class_type"] == "KSampler":
+            node["inputs"]["steps"] = 1
+    result = Client(oddly_named.address).run(workflow)
+    assert [image.mode for node in result.outputs for image in result.images(node)]

@@ -12,7 +12,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#]+)\)")
 PLACE = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#:]*)#([^)]+)\)")
 HEADING = re.compile(r"(?m)^#+ (.+)$")
 MOST_BYTES = 60_000
-TEXTS = sorted([PACK / "README.md", *(PACK / "docs").glob("*.md"), *PAGES.glob("*.md")])
+TEXTS = sorted([*PACK.glob("*.md"), *PACK.glob("research/*.md"), *(PACK / "docs").glob("*.md"), *PAGES.glob("*.md")])
 
 
 @pytest.fixture(scope="module")

@@ -172,3 +172,15 @@ def test_the_lock_holds_everything_that_requirements_bring_along():
 def test_tools_are_pinned_where_they_are_asked_for():
     tools = requirements_in(PACK / "requirements-dev.txt")
     assert not [str(tool) for tool in tools if [pin.operator for pin in tool.specifier] != ["=="]]
+
+
+def test_the_hooks_use_the_tools_of_the_tests():
+    asked = {str(tool) for tool in requirements_in(PACK / "requirements-dev.txt")}
+    hooks = re.findall(r'additional_dependencies: \["(.+?)"\]', (PACK / ".pre-commit-config.yaml").read_text("utf-8"))
+    assert hooks
+    assert set(hooks) <= asked
+
+
+def test_the_changelog_tells_of_this_version():
+    version = re.search(r'(?m)^version = "(.+)"$', (PACK / "pyproject.toml").read_text("utf-8")).group(1)
+    assert f"\n## {version}\n" in (PACK / "CHANGELOG.md").read_text("utf-8")
