@@ -1,9 +1,9 @@
 """Trains and checks the recognisers of the second world: `python -m research.evaluation.judges_training COMMAND NAME`.
 
 Endless families (people who share every colour and mark) are drawn while the network trains. A picture is used about
-four times, each time cut and worn differently, and then forgotten. The loss asks that pictures of one person lie closer
-to each other than to all others of the batch, the person's own family among them (supervised contrastive loss, Khosla
-et al. 2020), and that the person's measures and colours can be read from the vector.
+eight times, each time cut and worn differently, and then forgotten. The loss asks that pictures of one person lie
+closer to each other than to all others of the batch, the person's own family among them (supervised contrastive loss,
+Khosla et al. 2020), and that the person's measures and colours can be read from the vector.
 """
 
 import argparse
@@ -41,6 +41,7 @@ from .judges import CROP, SHAPES, WIDTH, FaceRecogniser, face_crop, load_judge, 
 FIRST = {"judge": 16 << 33, "trainer": 17 << 33, "check": 18 << 33}  # the families' seeds; nothing else uses these
 MEMBERS, PICTURES = 4, 4  # of a family, of each of them
 FAMILIES, KEPT = 4, 64  # in a batch, in memory
+STEPS_PER_FAMILY = 2  # drawing costs as much as learning
 SIZES = (40, 130)  # px of a face's side
 DRAWN = 124  # px; crops of `CROP` are cut from these
 TEMPERATURE = 0.12
@@ -88,9 +89,10 @@ def _target(who: Identity) -> Tensor:
 
 
 def batch(first: int, step: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Crops [families · members · pictures, 3, 112, 112] in 0..1 and targets: a new family and some of the last 64."""
-    older = torch.randint(min(step, KEPT - 1) or 1, (FAMILIES - 1,), generator=random) + 1
-    chosen = [step, *(max(0, step - int(back)) for back in older)]
+    """Crops [families · members · pictures, 3, 112, 112] in 0..1 and targets: the newest family and older ones."""
+    newest = step // STEPS_PER_FAMILY + FAMILIES - 1
+    back = torch.randperm(min(newest, KEPT - 1), generator=random)[: FAMILIES - 1] + 1
+    chosen = [newest, *(newest - back).tolist()]
     crops, targets = zip(*(_family(first + number) for number in chosen), strict=True)
     crops = torch.stack(crops).flatten(0, 2)
     left, top = torch.randint(DRAWN - CROP + 1, (2, len(crops)), generator=random)
@@ -160,7 +162,9 @@ def train(name: str, folder: Path, plan: Plan) -> None:
         told_apart = contrast(vectors.float(), FAMILIES * MEMBERS)
         unread, colours = reading_loss(read.float(), targets)
         run.note(contrast=told_apart, unread=unread, colours=colours)
-        take_step(told_apart + 2 * unread + 0.3 * colours, model, optimizer, learning_rate(step, plan.steps, plan.rate))
+        take_step(
+            told_apart + 2 * unread + 0.3 * colours, model, optimizer, learning_rate(step, plan.steps, plan.rate, 60)
+        )
 
 
 def state_weights(folder: Path) -> dict[str, Tensor]:
@@ -289,7 +293,7 @@ if __name__ == "__main__":
     parser.add_argument("command", choices=["train", "check", "export"])
     parser.add_argument("name", choices=list(SHAPES))
     parser.add_argument("--runs", type=Path, default=Path("runs/second"), help="folder of states (%(default)s)")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--people", type=int, default=500, help="to check with (default %(default)s)")

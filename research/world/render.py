@@ -97,6 +97,7 @@ def project_person(person: Person, size: int, lamp: Light = STUDIO) -> Projected
     x, y, side = (value * size for value in person.box)
     scale = side / (high - low).max()
     shift = np.array((x, y)) + side / 2 - scale * (low + high) / 2
+    meshes = [mesh for mesh in meshes if _touches(_project(mesh.vertices) * scale + shift, size)]
 
     vertices = np.concatenate([mesh.vertices for mesh in meshes])
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
@@ -116,6 +117,11 @@ def project_person(person: Person, size: int, lamp: Light = STUDIO) -> Projected
     light = _light(normals(vertices, triangles), gloss, lamp)
     attributes = np.concatenate((np.concatenate([mesh.uv for mesh in meshes]), light[:, None]), 1)
     return Projected(corners[seen], attributes[triangles[seen]], face[seen], (flat * scale + shift).astype(np.float32))
+
+
+def _touches(points: np.ndarray, size: int) -> bool:
+    """Whether the rectangle round points [n, 2] px and the picture overlap."""
+    return bool((points.min(0) < size).all() and (points.max(0) > 0).all())
 
 
 def _planes(corners: np.ndarray, attributes: np.ndarray) -> np.ndarray:
