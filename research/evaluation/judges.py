@@ -20,7 +20,7 @@ from realisid_core.geometry import square
 from realisid_core.perception import crop_square
 
 CROP = 112  # px; faces of any size are brought to this
-WIDTH = 128
+WIDTH, HIDDEN = 128, 256
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,13 @@ class FaceRecogniser(nn.Module):
         self.squeeze = nn.Sequential(
             nn.Conv2d(width, shape.squeezed, 1, bias=False), nn.BatchNorm2d(shape.squeezed), nn.ReLU(inplace=True)
         )
-        places = (CROP >> len(shape.stages)) ** 2
+        self.laid_out = shape.squeezed * (CROP >> len(shape.stages)) ** 2
         self.embedding = nn.Sequential(
-            nn.Linear(shape.squeezed * places, WIDTH, bias=False), nn.BatchNorm1d(WIDTH, affine=False)
+            nn.Linear(self.laid_out, HIDDEN, bias=False),
+            nn.BatchNorm1d(HIDDEN),
+            nn.ReLU(inplace=True),
+            nn.Linear(HIDDEN, WIDTH, bias=False),
+            nn.BatchNorm1d(WIDTH, affine=False),
         )
 
     def maps(self, crops: Tensor) -> list[Tensor]:
@@ -73,8 +77,12 @@ class FaceRecogniser(nn.Module):
             x = block(x) + x if residual else block(x)
         return [*maps[1:], x]
 
+    def places(self, crops: Tensor) -> Tensor:
+        """[N, laid_out]: the last map, squeezed and laid out."""
+        return self.squeeze(self.maps(crops)[-1]).flatten(1)
+
     def forward(self, crops: Tensor) -> Tensor:
-        return F.normalize(self.embedding(self.squeeze(self.maps(crops)[-1]).flatten(1)), dim=1)
+        return F.normalize(self.embedding(self.places(crops)), dim=1)
 
 
 def weights_file(name: str) -> Path:

@@ -3,24 +3,29 @@
 Endless families (people who share every colour and mark) are drawn while the network trains. A picture is used about
 eight times, each time cut and worn differently, and then forgotten. The loss asks that pictures of one person lie
 closer to each other than to all others of the batch, the person's own family among them (supervised contrastive loss,
-Khosla et al. 2020), and that the person's measures and colours can be read from the vector.
+Khosla et al. 2020), that the person's measures and colours can be read from the vector, and landmarks from the last
+map: who knows where everything is learns sooner how far apart it lies.
 """
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from realisid_core.bootstrap import find_host
+from realisid_core.geometry import square
+from realisid_core.training.precision import chosen_precision, say_precision
 
-from ..recipe.run import Plan, Run, autocast, generator, learning_rate, take_step
+from ..recipe.run import Plan, Run, device, generator, learning_rate, take_step
 from ..world import (
     Identity,
     Person,
@@ -35,7 +40,9 @@ from ..world import (
     sample_pose,
     sample_scene,
 )
+from ..world.canonical_face import INNER_LIPS, LEFT_EYE, OUTER_LIPS, OVAL, RIGHT_EYE
 from ..world.identity import BEARDS, GEOMETRY, IRIS_COLOURS, LIP_COLOURS
+from ..world.texture import BROWS
 from .judges import CROP, SHAPES, WIDTH, FaceRecogniser, face_crop, load_judge, weights_file
 
 FIRST = {"judge": 16 << 33, "trainer": 17 << 33, "check": 18 << 33}  # the families' seeds; nothing else uses these
@@ -45,25 +52,34 @@ STEPS_PER_FAMILY = 2  # drawing costs as much as learning
 SIZES = (40, 130)  # px of a face's side
 DRAWN = 124  # px; crops of `CROP` are cut from these
 TEMPERATURE = 0.12
+POINTS = (
+    *OVAL[::3], *RIGHT_EYE[::2], *LEFT_EYE[::2], *OUTER_LIPS[::2], *INNER_LIPS[::5], *BROWS[0][1], *BROWS[1][1],
+    1, 4, 6, 98, 168, 197, 327,
+)  # fmt: skip
 CATEGORIES = {"iris_colour": tuple(IRIS_COLOURS), "lip_colour": tuple(LIP_COLOURS), "beard": BEARDS}
 READ = [len(GEOMETRY), 1, *map(len, CATEGORIES.values())]  # measures, skin, categories
 
 
-def draw_face(who: Identity, rng: np.random.Generator, sizes: tuple[float, float], crop: int = DRAWN) -> np.ndarray:
-    """[crop, crop, 3] uint8 of somebody in other hair, glasses, clothes, light, pose, expression and size.
+def draw_face(who: Identity, rng: np.random.Generator, sizes: tuple[float, float], crop: int = CROP) -> np.ndarray:
+    """[crop, crop, 3] uint8 of somebody in other hair, glasses, clothes, light, pose, expression and size."""
+    drawn = render(*face_scene(who, rng, sizes))
+    return face_crop(drawn.image, drawn.boxes[0], 0.0, crop)
 
-    A crop of `DRAWN` pixels is larger than the face box by as much as `CROP` is smaller, and up to 6 % more or less.
-    """
+
+def _draw_unsteady(who: Identity, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """[124, 124, 3] uint8, as much larger than the face box as `CROP` is smaller and up to 6 % more or less; points
+    [len(POINTS), 2] px in it."""
+    drawn = render(*face_scene(who, rng, SIZES))
+    x0, y0, x1, y1 = square(*drawn.boxes[0], DRAWN / CROP * rng.uniform(0.94, 1.06) - 1)
+    points = (drawn.landmarks[0][list(POINTS)] - (x0, y0)) * DRAWN / (x1 - x0)
+    return face_crop(drawn.image, (x0, y0, x1, y1), 0.0, DRAWN), points.astype(np.float32)
+
+
+def face_scene(who: Identity, rng: np.random.Generator, sizes: tuple[float, float]) -> tuple[Scene, int]:
+    """The person large in a picture, and its side in px; now and then somebody else close by, who must not matter."""
     side = float(np.exp(rng.uniform(*np.log(sizes))))
     size = round(side / 0.72)
-    scene = _scene(restyled(who, rng), rng, side / size)
-    drawn = render(scene, size)
-    unsteady = rng.uniform(0.94, 1.06) if crop == DRAWN else 1.0
-    return face_crop(drawn.image, drawn.boxes[0], crop / CROP * unsteady - 1, crop)
-
-
-def _scene(who: Identity, rng: np.random.Generator, side: float) -> Scene:
-    """The person large in the picture; now and then somebody else close by, who must not matter."""
+    who, side = restyled(who, rng), side / size
     scene = sample_scene(rng, 2 if rng.random() < 0.1 else 1, styles=("photo",), world=2)
     x, y = 0.5 - side / 2 + rng.uniform(-0.04, 0.04), 0.53 - side / 2
     first = Person(who, sample_pose(rng), (x, y, side), scene.people[0].shirt)
@@ -71,16 +87,17 @@ def _scene(who: Identity, rng: np.random.Generator, side: float) -> Scene:
         replace(person, box=(x + rng.choice((-1, 1)) * rng.uniform(0.85, 1.1) * side, y, 0.98 * side))
         for person in scene.people[1:]
     ]
-    return replace(scene, people=(first, *others), light=sample_light(rng))
+    return replace(scene, people=(first, *others), light=sample_light(rng)), size
 
 
 @lru_cache(KEPT)
-def _family(seed: int) -> tuple[Tensor, Tensor]:
-    """Crops [members, pictures, 3, 124, 124] uint8 and what is to be read [members, R]."""
-    people = sample_family(seed, MEMBERS)
+def _family(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Crops [n, 3, 124, 124] uint8 of members times pictures, points [n, P, 2], what is to be read of each [n, R]."""
     rng = np.random.default_rng([seed, 0xC0])
-    crops = np.stack([np.stack([draw_face(who, rng, SIZES) for _ in range(PICTURES)]) for who in people])
-    return torch.from_numpy(crops).permute(0, 1, 4, 2, 3).contiguous(), torch.stack([_target(who) for who in people])
+    people = [who for who in sample_family(seed, MEMBERS) for _ in range(PICTURES)]
+    crops, points = zip(*(_draw_unsteady(who, rng) for who in people), strict=True)
+    images = rearrange(torch.from_numpy(np.stack(crops)), "n h w c -> n c h w").contiguous()
+    return images, torch.from_numpy(np.stack(points)), torch.stack([_target(who) for who in people])
 
 
 def _target(who: Identity) -> Tensor:
@@ -88,20 +105,19 @@ def _target(who: Identity) -> Tensor:
     return torch.tensor([*geometry_vector(who), 2 * who.skin - 1, *one_hot], dtype=torch.float32)
 
 
-def batch(first: int, step: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Crops [families · members · pictures, 3, 112, 112] in 0..1 and targets: the newest family and older ones."""
+def batch(first: int, step: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """The newest family and older ones, members and pictures in a row.
+
+    Crops [n, 3, 112, 112] in 0..1, points [n, P, 2] in -1..1 of the crop, targets [n, R].
+    """
     newest = step // STEPS_PER_FAMILY + FAMILIES - 1
     back = torch.randperm(min(newest, KEPT - 1), generator=random)[: FAMILIES - 1] + 1
-    chosen = [newest, *(newest - back).tolist()]
-    crops, targets = zip(*(_family(first + number) for number in chosen), strict=True)
-    crops = torch.stack(crops).flatten(0, 2)
-    left, top = torch.randint(DRAWN - CROP + 1, (2, len(crops)), generator=random)
-    cut = [one[:, y : y + CROP, x : x + CROP] for one, x, y in zip(crops, left.tolist(), top.tolist(), strict=True)]
+    families = (_family(first + newest - number) for number in (0, *back.tolist()))
+    crops, points, targets = (torch.cat(parts) for parts in zip(*families, strict=True))
+    corners = torch.randint(DRAWN - CROP + 1, (len(crops), 2), generator=random)
+    cut = [one[:, y : y + CROP, x : x + CROP] for one, (x, y) in zip(crops, corners.tolist(), strict=True)]
     images = _worn(torch.stack(cut).float() / 255, random)
-    mirrored = torch.rand(FAMILIES, generator=random) < 0.5
-    mirrored = mirrored.repeat_interleave(MEMBERS * PICTURES)
-    images[mirrored] = images[mirrored].flip(-1)
-    return images, torch.stack(targets).repeat_interleave(PICTURES, 1).flatten(0, 1)
+    return images, (points - corners[:, None]) * 2 / CROP - 1, targets
 
 
 def _worn(images: Tensor, random: torch.Generator) -> Tensor:
@@ -137,16 +153,19 @@ def reading_loss(read: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Reader(nn.Module):
-    """The recogniser and a linear reading of the person from its vector."""
+    """The recogniser and linear readings of the person from its vector, of the points from its last map."""
 
     def __init__(self, name: str):
         super().__init__()
         self.network = FaceRecogniser(SHAPES[name])
         self.reading = nn.Linear(WIDTH, sum(READ))
+        self.points = nn.Linear(self.network.laid_out, 2 * len(POINTS))
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        vectors = self.network(crops).float()
-        return vectors, self.reading(vectors * WIDTH**0.5)
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        places = self.network.places(crops)
+        vectors = F.normalize(self.network.embedding(places).float(), dim=1)
+        points = rearrange(self.points(places), "n (p xy) -> n p xy", xy=2)
+        return vectors, self.reading(vectors * WIDTH**0.5), points
 
 
 def train(name: str, folder: Path, plan: Plan) -> None:
@@ -156,15 +175,15 @@ def train(name: str, folder: Path, plan: Plan) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), plan.rate, weight_decay=1e-2)
     run = Run(folder, {"model": model, "optimizer": optimizer})
     for step in run.steps(plan.steps, plan.save_minutes):
-        images, targets = batch(FIRST[name], step, generator(plan.seed, step))
-        with autocast():
-            vectors, read = model(images.contiguous(memory_format=torch.channels_last))
+        images, places, targets = batch(FIRST[name], step, generator(plan.seed, step))
+        with plan.autocast():
+            vectors, read, points = model(images.contiguous(memory_format=torch.channels_last))
         told_apart = contrast(vectors.float(), FAMILIES * MEMBERS)
         unread, colours = reading_loss(read.float(), targets)
-        run.note(contrast=told_apart, unread=unread, colours=colours)
-        take_step(
-            told_apart + 2 * unread + 0.3 * colours, model, optimizer, learning_rate(step, plan.steps, plan.rate, 60)
-        )
+        astray = (points.float() - places).abs().mean()
+        run.note(contrast=told_apart, unread=unread, colours=colours, astray=astray)
+        loss = told_apart + 2 * unread + 0.3 * colours + 4 * astray
+        take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate, 60))
 
 
 def state_weights(folder: Path) -> dict[str, Tensor]:
@@ -191,18 +210,32 @@ class Verified:
         return f"{100 * self.accuracy:.2f} ± {100 * self.error:.2f} % ({values})"
 
 
-def verification(vectors: Tensor, strangers: Tensor) -> Verified:
-    """Of unit vectors [people, pictures, D]; `strangers` [people, K]: with whom each person is compared."""
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(-1)
+
+
+def verification(vectors: Tensor, strangers: Tensor, alike: Callable[[Tensor, Tensor], Tensor] = cosine) -> Verified:
+    """Of vectors [people, pictures, D]; `strangers` [people, K]: with whom each person is compared.
+
+    `alike` of two tensors [..., D] is the greater the more likely they show the same person.
+    """
     first, second = torch.triu_indices(vectors.shape[1], vectors.shape[1], 1)
-    same = (vectors[:, first] * vectors[:, second]).sum(-1)
-    other = (vectors[:, None, first] * vectors[strangers][:, :, second]).sum(-1).flatten(1)
+    same = alike(vectors[:, first], vectors[:, second])
+    other = alike(vectors[:, None, first], vectors[strangers][:, :, second]).flatten(1)
     half = len(vectors) // 2
-    candidates = torch.linspace(-1, 1, 401)
+    candidates = torch.cat((same[:half].flatten(), other[:half].flatten())).sort().values
+    candidates = candidates[:: max(1, len(candidates) // 400)]
     right = [(same[:half] > c).float().mean() + (other[:half] <= c).float().mean() for c in candidates]
     threshold = candidates[torch.stack(right).argmax()].item()
     each = ((same[half:] > threshold).float().mean(1) + (other[half:] <= threshold).float().mean(1)) / 2
     error = (each.std() / len(each) ** 0.5).item()
     return Verified(each.mean().item(), error, threshold, same.mean().item(), other.mean().item())
+
+
+def family_strangers(families: int, members: int = MEMBERS) -> Tensor:
+    """[families · members, members - 1]: for everybody the others of their family, families in a row."""
+    others = torch.tensor([[other for other in range(members) if other != own] for own in range(members)])
+    return (torch.arange(families)[:, None, None] * members + others).flatten(0, 1)
 
 
 @torch.inference_mode()
@@ -228,14 +261,12 @@ def check_families(
         for number in range(families)
         for member, who in enumerate(sample_family(first + number, MEMBERS))
     ]
-    people = torch.arange(families * MEMBERS)
-    others = torch.tensor([[m for m in range(MEMBERS) if m != member] for member in range(MEMBERS)]).repeat(families, 1)
-    return verification(embed(network, np.stack(crops)), people[:, None] // MEMBERS * MEMBERS + others)
+    return verification(embed(network, np.stack(crops)), family_strangers(families))
 
 
 def _unseen(who: Identity, pictures: int, sizes: tuple[float, float], *seed: int) -> np.ndarray:
     rng = np.random.default_rng([*seed, 0xCE])
-    return np.stack([draw_face(who, rng, sizes, CROP) for _ in range(pictures)])
+    return np.stack([draw_face(who, rng, sizes) for _ in range(pictures)])
 
 
 def check_sizes(network: nn.Module, people: int, size: int = 384, first: int = FIRST["check"] + (2 << 20)) -> Tensor:
@@ -274,7 +305,9 @@ def check(network: nn.Module, people: int) -> None:
 def main(arguments: argparse.Namespace) -> None:
     folder = arguments.runs / arguments.name
     if arguments.command == "train":
-        plan = Plan(arguments.steps, FAMILIES * MEMBERS * PICTURES, arguments.seed, arguments.rate, 8)
+        precision, why = chosen_precision(arguments.precision, device())
+        print(say_precision(precision, why), flush=True)
+        plan = Plan(arguments.steps, FAMILIES * MEMBERS * PICTURES, arguments.seed, arguments.rate, 8, precision)
         train(arguments.name, folder, plan)
     elif arguments.command == "export":
         tensors = {key: value.half().contiguous() for key, value in state_weights(folder).items()}
@@ -296,6 +329,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=["auto", "no", "bf16", "fp16"], default="auto")
     parser.add_argument("--people", type=int, default=500, help="to check with (default %(default)s)")
     parser.add_argument("--shipped", action="store_true", help="check the shipped weights, not the run's")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")

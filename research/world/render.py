@@ -97,7 +97,7 @@ def project_person(person: Person, size: int, lamp: Light = STUDIO) -> Projected
     x, y, side = (value * size for value in person.box)
     scale = side / (high - low).max()
     shift = np.array((x, y)) + side / 2 - scale * (low + high) / 2
-    meshes = [mesh for mesh in meshes if _touches(_project(mesh.vertices) * scale + shift, size)]
+    meshes = [mesh for mesh in meshes if _touches(_project(mesh.vertices) * scale + shift, size)] or meshes[:1]
 
     vertices = np.concatenate([mesh.vertices for mesh in meshes])
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
@@ -171,6 +171,8 @@ def render(scene: Scene, size: int = 256) -> Rendered:
     owner = np.zeros((full, full), np.uint8)
     for index in order:
         person, drawn = scene.people[index], projected[index]
+        if not len(drawn.corners):
+            continue  # wholly outside of the picture
         corners = drawn.corners * OVERSAMPLING - 0.5
         low = np.clip(np.floor(corners.min((0, 1))), 0, full - 1).astype(int)
         high = np.clip(np.ceil(corners.max((0, 1))) + 1, 1, full).astype(int)

@@ -90,3 +90,13 @@ def test_detectors_find_the_second_worlds_faces(side):
     assert np.mean(result.overlaps) > 0.8
     assert np.mean(result.errors) < 0.03
     assert result.correlation("yaw") > 0.95
+
+
+def test_somebody_outside_of_the_picture_is_not_drawn():
+    scene = portrait(sample_person(1), side=0.3)
+    (person,) = scene.people
+    alone = render(scene, 96)
+    drawn = render(replace(scene, people=(person, replace(person, box=(3.0, 3.0, 0.3)))), 96)
+    np.testing.assert_array_equal(drawn.image, alone.image)
+    assert not drawn.masks[1].any()
+    assert drawn.landmarks[1].min() > 96

@@ -6,7 +6,10 @@ from pathlib import Path
 from realisid_core.bootstrap import find_host
 
 RUNS = Path("runs/second")
-TRAININGS = {"autoencoder": (30000, 4, 5e-4)}  # steps, batch size, peak learning rate
+TRAININGS = {  # steps, batch size, peak learning rate
+    "autoencoder": (30000, 4, 5e-4),
+    "encoder": (25000, 64, 1e-3),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -20,8 +23,13 @@ def _parser() -> argparse.ArgumentParser:
         training.add_argument("--batch", type=int, default=batch)
         training.add_argument("--rate", type=float, default=rate)
         training.add_argument("--seed", type=int, default=0)
+        training.add_argument("--precision", choices=["auto", "no", "bf16", "fp16"], default="auto")
         training.add_argument("--save-minutes", type=float, default=8)
     commands.choices["autoencoder"].add_argument("--crop", type=int, default=128, help="px; 384: whole pictures")
+    check = commands.add_parser("check", help="print the figures of a part's gate")
+    check.add_argument("part", choices=list(TRAININGS))
+    check.add_argument("--people", type=int, default=200, help="unseen people (default %(default)s)")
+    check.add_argument("--judge", type=Path, help="weights of the judge (the shipped ones); without any: no similarity")
     return parser
 
 
@@ -34,13 +42,35 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
         cv2.setNumThreads(args.threads)
-    from ..run import Plan
+    if args.command == "check":
+        return check(args)
+    from realisid_core.training.precision import chosen_precision, say_precision
 
-    plan = Plan(args.steps, args.batch, args.seed, args.rate, args.save_minutes)
+    from ..run import Plan, device
+
+    precision, why = chosen_precision(args.precision, device())
+    print(say_precision(precision, why), flush=True)
+    plan = Plan(args.steps, args.batch, args.seed, args.rate, args.save_minutes, precision)
     if args.command == "autoencoder":
         from . import autoencoder
 
         autoencoder.train(args.runs / "autoencoder", plan, args.crop)
+    else:
+        from . import encoder
+
+        encoder.train(args.runs / "encoder", plan)
+
+
+def check(args: argparse.Namespace) -> None:
+    from ...evaluation.judges import load_judge, weights_file
+    from . import encoder
+    from .check import check_autoencoder, load_autoencoder
+
+    if args.part == "encoder":
+        return encoder.check(args.runs / "encoder", args.people)
+    file = args.judge or weights_file("judge")
+    judge = load_judge("judge", file) if file.is_file() else None
+    check_autoencoder(load_autoencoder(args.runs / "autoencoder"), judge, args.people)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from realisid_core.miniature import initial
 from realisid_core.training.ema import Average
 
 from ...world import Rendered, render, sample_scene
-from ..run import Plan, Run, autocast, device, generator, learning_rate, take_step
+from ..run import Plan, Run, device, generator, learning_rate, take_step
 from . import networks
 
 CROPS_PER_PICTURE = 4
@@ -38,7 +38,7 @@ def train(folder: Path, plan: Plan, crop: int = 128, perceptual: Perceptual | No
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
     for step in run.steps(plan.steps, plan.save_minutes):
         images, weights = (value.to(device()) for value in batch(plan.seed, step, plan.batch, crop))
-        loss = _loss(model, images, weights, generator(plan.seed, step), run, perceptual)
+        loss = _loss(model, images, weights, generator(plan.seed, step), run, plan, perceptual)
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
         average.update()
 
@@ -88,7 +88,13 @@ def face_weights(boxes: list, size: int) -> Tensor:
 
 
 def _loss(
-    model: nn.Module, images: Tensor, weights: Tensor, random: torch.Generator, run: Run, perceptual: Perceptual | None
+    model: nn.Module,
+    images: Tensor,
+    weights: Tensor,
+    random: torch.Generator,
+    run: Run,
+    plan: Plan,
+    perceptual: Perceptual | None,
 ) -> Tensor:
     """Weighted L1 and squares on pixels, L1 on their differences to the right and below (edges), and a light KL.
 
@@ -96,7 +102,7 @@ def _loss(
     Kouzelis et al. 2025): the local branch crops and enlarges noisy latents, so their resizing has to mean something.
     """
     shrunk = run.step % 4 == 3
-    with autocast():
+    with plan.autocast():
         mean, log_variance = model.quant_conv(model.encoder(images)).float().chunk(2, dim=1)
         log_variance = log_variance.clamp(-20, 10)
         noise = torch.randn(mean.shape, generator=random).to(mean.device)

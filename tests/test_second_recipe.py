@@ -1,0 +1,80 @@
+"""The second miniature's recipe: fresh pictures, exact resuming, what its networks are shown."""
+
+import numpy as np
+import pytest
+import torch
+
+from research.recipe.run import Plan
+from research.recipe.second import autoencoder, encoder, networks
+from research.recipe.second.check import load_autoencoder
+from research.world import sample_person
+from research.world.identity import GEOMETRY
+
+
+def plan(steps):
+    return Plan(steps, 2, 0, 1e-3, 60, "no")
+
+
+def test_autoencoder_crops_are_fresh_and_mostly_of_faces():
+    images, weights = autoencoder.batch(0, 3, 4, 128)
+    again, _ = autoencoder.batch(0, 3, 4, 128)
+    other, _ = autoencoder.batch(0, 4, 4, 128)
+    assert images.shape == (4, 3, 128, 128) and weights.shape == (4, 1, 128, 128)
+    assert images.min() >= -1 and images.max() <= 1
+    torch.testing.assert_close(images, again, rtol=0, atol=0)
+    assert (images != other).any()
+    assert (weights[:3].amax((1, 2, 3)) > 1.1).all()
+
+
+def test_every_face_weighs_like_one_of_the_same_side():
+    sums = []
+    for side in (60, 96, 150):
+        weight = autoencoder.face_weights([(50, 50, 50 + side, 50 + side)], 384)
+        assert weight[0, 0] == 1
+        sums.append((weight - 1).sum().item())
+    np.testing.assert_allclose(sums, autoencoder.OWN_SIDE**2, rtol=0.02)
+
+
+def test_the_autoencoder_has_the_designs_size():
+    model = networks.vae_module()
+    parameters = sum(p.numel() for p in model.parameters())
+    assert 2e6 < parameters < 4e6
+    assert sum(p.numel() for p in model.decoder.parameters()) > 1.3 * sum(p.numel() for p in model.encoder.parameters())
+    latents = model.quant_conv(model.encoder(torch.zeros(1, 3, 64, 64)))
+    assert latents.shape == (1, 2 * networks.LATENT_CHANNELS, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("autoencoder")
+    autoencoder.train(folder / "whole", plan(3), crop=64)
+    autoencoder.train(folder / "parted", plan(2), crop=64)
+    autoencoder.train(folder / "parted", plan(3), crop=64)
+    return folder
+
+
+def test_the_autoencoder_resumes_exactly(trained):
+    whole, parted = (load_autoencoder(trained / name).state_dict() for name in ("whole", "parted"))
+    assert any((value != 0).any() for name, value in whole.items() if name.endswith("conv2.weight"))
+    for name, value in whole.items():
+        torch.testing.assert_close(value, parted[name], rtol=0, atol=0)
+
+
+def test_the_image_encoder_sees_all_masks():
+    who = sample_person(5)
+    seen = {mask: encoder.draw(who, np.random.default_rng(2), mask, encoder.CROP) for mask in encoder.MASKS}
+    black = {mask: (crop == 0).all(2).mean() for mask, (crop, _) in seen.items()}
+    assert black["none"] < black["person"] < black["outline"] < 0.8
+    for _, target in seen.values():
+        assert target.shape == (sum(encoder.READ),)
+        assert np.abs(target[: len(GEOMETRY)]).max() <= 1
+
+
+def test_an_image_encoder_step_trains(tmp_path):
+    before = encoder.networks.image_encoder_module()
+    assert sum(p.numel() for p in before.parameters()) < 2.5e6
+    encoder.train(tmp_path, Plan(2, 32, 0, 1e-3, 60, "no"))
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["step"] == 2 and all(torch.isfinite(value).all() for value in state["model"].values())
+    losses = (tmp_path / "losses.csv").read_text()
+    assert "measures" in losses and "contrast" in losses
