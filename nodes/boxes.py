@@ -76,7 +76,10 @@ class LocationBoxes(io.ComfyNode):
             face_boxes = seeds
         preview = draw_layout(face_boxes, background)
         # for the editor, which is the node's own picture of the boxes
-        shown = {"realisid_seed_boxes": [to_editor(seeds) if seeds is not None else ""]}
+        shown = {
+            "realisid_size": [width, height],
+            "realisid_seed_boxes": [to_editor(seeds) if seeds is not None else ""],
+        }
         if background is not None:
             shown["realisid_background"] = ui.PreviewImage(background[:1], cls=cls).as_dict()["images"]
         return io.NodeOutput(face_boxes, union_mask(face_boxes), preview, width, height, ui=shown)

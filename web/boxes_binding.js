@@ -2,7 +2,8 @@
 
 import { app } from "../../scripts/app.js"
 import { BoxesEditor } from "./boxes_editor.js"
-import { chosenFile, facesIn, fileURL, frameOf, isConnected, originOf, photoOf } from "./boxes_graph.js"
+import { chosenFile, facesIn, fileURL, frameOf, isConnected, originOf, photoOf, settingsBefore } from "./boxes_graph.js"
+import { resultOf, rootOf } from "./boxes_runs.js"
 import { t } from "./strings.js"
 
 const WIDGET = "REALISID_BOXES"
@@ -10,18 +11,14 @@ const HIDDEN = "RealisID backdrop hidden"
 /** The least height of the editor in the node. */
 const LEAST_HEIGHT = 400
 const SAME_SHAPE = 0.02
+const SIDES = ["width", "height"]
 /** As many nodes' steps are kept for nodes that are made anew. */
-const KEPT_STATES = 32
+const KEPT_EDITORS = 32
 
 /** Every editor on the page, told when something round it may have changed. */
 export const bindings = new Set()
-/** The boxes of the node at each place, also of those that are gone: undo of the canvas makes all nodes anew. */
-const states = new Map()
-let lastPicture = null
-
-export function setLastPicture(file) {
-  lastPicture = file
-}
+/** The editor at each place of a graph, also of nodes that are gone: undo of the canvas makes all nodes anew. */
+const places = new Map()
 
 export class Binding {
   constructor(node, name) {
@@ -72,20 +69,20 @@ export class Binding {
     forwardToCanvas(this.editor.element)
   }
 
-  /** Go on with the steps of the node that was in this place of the graph before. */
+  /** Go on with the steps, and what the last run had, of the node that was in this place of the graph before. */
   continueSteps() {
     const { graph, id } = this.node
     if (!graph) return
-    const place = [graph.rootGraph?.id, graph.id, id].join()
-    const before = states.get(place)
-    const { state } = this.editor
-    if (before && before !== state) {
-      state.continue(before)
+    const place = [rootOf(this.node)?.id, graph.id, id].join()
+    const before = places.get(place)
+    if (before && before !== this) {
+      this.executed = before.executed
+      this.editor.state.continue(before.editor.state)
       this.editor.render()
     }
-    states.delete(place)
-    states.set(place, state)
-    if (states.size > KEPT_STATES) states.delete(states.keys().next().value)
+    places.delete(place)
+    places.set(place, this)
+    if (places.size > KEPT_EDITORS) places.delete(places.keys().next().value)
   }
 
   /**
@@ -108,16 +105,29 @@ export class Binding {
   }
 
   refresh() {
-    this.editor.setFrame(frameOf(this.node))
+    this.editor.setFrame(frameOf(this.node, this.ranSize()), this.sizeOrigin())
     this.showConnected()
     this.file = photoOf(this.node, this.executed)
+    this.result = resultOf(this.node)
     const hidden = Boolean(this.node.properties?.[HIDDEN])
-    const shown = hidden ? null : (this.file ?? lastPicture)
+    const shown = hidden ? null : (this.file ?? this.result)
     const toggle = this.editor.view.backdropToggle
-    toggle.disabled = !this.file && !lastPicture
+    toggle.disabled = !this.file && !this.result
     toggle.setAttribute("aria-pressed", Boolean(shown))
     this.editor.view.showBackdrop(shown ? fileURL(shown) : "")
     this.checkShape()
+  }
+
+  /** The size of the last run, if nothing that it comes from was changed since. */
+  ranSize() {
+    const { size, before } = this.executed
+    if (!size || before !== settingsBefore(this.node, SIDES)) return null
+    return { width: size[0], height: size[1] }
+  }
+
+  /** The title of the node that the size comes from. */
+  sizeOrigin() {
+    return SIDES.map((side) => originOf(this.node, side)?.title).find(Boolean) ?? ""
   }
 
   /** Where the text comes in by a wire, the stage shows what is known of it and from where it comes. */
@@ -134,7 +144,7 @@ export class Binding {
     this.editor.showGuest(text ?? "", why)
   }
 
-  /** The last generated picture is shown only where it has the frame's shape: any other one would mislead. */
+  /** The last result is shown only where it has the frame's shape: any other one would mislead. */
   checkShape() {
     const { backdrop } = this.editor.view
     const { width, height } = this.editor.state.frame
@@ -150,7 +160,13 @@ export class Binding {
 
   ran(output) {
     const boxes = output?.realisid_seed_boxes?.[0] ?? ""
-    this.executed = { boxes, background: output?.realisid_background?.[0], chosen: chosenFile(this.node) }
+    this.executed = {
+      boxes,
+      background: output?.realisid_background?.[0],
+      chosen: chosenFile(this.node),
+      size: output?.realisid_size,
+      before: settingsBefore(this.node, SIDES),
+    }
     const { state, text, showsProposal } = this.editor
     const drawn = text && (state.boxes.length || state.error)
     if (!drawn && (boxes || showsProposal)) this.editor.propose(boxes)
@@ -165,7 +181,7 @@ export class Binding {
     if (isConnected(this.node, "background")) {
       throw new Error(t("Run the graph once: the connected background is known after that."))
     }
-    if (lastPicture) return facesIn(lastPicture, this.editor.state.frame)
+    if (this.result) return facesIn(this.result, this.editor.state.frame)
     throw new Error(t("There is no photo yet. Connect one to background, for example with Load Image."))
   }
 }

@@ -74,8 +74,10 @@ export class BoxesEditor {
     this.render()
   }
 
-  setFrame(frame) {
+  /** @param {string} origin the title of the node that the size comes from */
+  setFrame(frame, origin = "") {
     const { width, height, known } = this.state.frame
+    this.view.showUnknown(frame.known === false, origin)
     if (frame.width === width && frame.height === height && frame.known === known) return
     this.state.setFrame(frame)
     this.guest?.setFrame(frame)

@@ -5,17 +5,44 @@ import { app } from "../../scripts/app.js"
 
 const DEFAULT_SIDE = 1024
 const PASS_THROUGH = 32
+const MANY = 64
 
-/** The frame: the node's width and height, or those of what is connected to them. */
-export function frameOf(node) {
-  return { width: sideOf(node, "width"), height: sideOf(node, "height") }
+/** These pass their number on as it stands in the widget of this name; what others give is known after a run. */
+const GIVERS = { PrimitiveNode: "value", PrimitiveInt: "value", RealisID_LocationBoxes: null }
+
+/**
+ * The frame: the node's width and height, or those of what is connected to them. `known` is false where a connected size
+ * cannot be told before a run.
+ *
+ * @param {{width: number, height: number}?} ran the sizes that the last run had, where they still hold
+ */
+export function frameOf(node, ran) {
+  const [width, height] = ["width", "height"].map((name) => sideOf(node, name, ran?.[name]))
+  return { width: width.side, height: height.side, known: width.known && height.known }
 }
 
-function sideOf(node, name) {
-  const origin = originOf(node, name)
-  const connected = origin?.widgets?.find((widget) => widget.name === "value" || widget.name === name)?.value
+function sideOf(node, name, ran) {
   const own = node.widgets?.find((widget) => widget.name === name)?.value
-  return [connected, own].map(Number).find((side) => side >= 1) ?? DEFAULT_SIDE
+  if (!isConnected(node, name)) return { side: sideFrom([own]), known: true }
+  const origin = originOf(node, name)
+  const given = origin && origin.type in GIVERS && !isConnected(origin, name)
+  const shown = given ? origin.widgets?.find((widget) => widget.name === (GIVERS[origin.type] ?? name))?.value : undefined
+  return { side: sideFrom([shown, ran, own]), known: (shown ?? ran) !== undefined }
+}
+
+const sideFrom = (values) => values.map(Number).find((side) => side >= 1) ?? DEFAULT_SIDE
+
+/** Everything that is set on the nodes that `names` of `node` come from: while it is the same, so is what they give. */
+export function settingsBefore(node, names) {
+  const seen = new Map()
+  const waiting = names.map((name) => originOf(node, name))
+  while (waiting.length && seen.size < MANY) {
+    const origin = waiting.pop()
+    if (!origin || seen.has(origin)) continue
+    seen.set(origin, `${origin.id} ${JSON.stringify(origin.widgets?.map((widget) => widget.value) ?? [])}`)
+    waiting.push(...(origin.inputs ?? []).map((slot) => originOf(origin, slot.name)))
+  }
+  return [...seen.values()].join("\n")
 }
 
 /** The node that feeds the input `name`, reroutes left out; undefined where nothing does, or only from outside a subgraph. */

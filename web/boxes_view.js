@@ -52,7 +52,8 @@ export class BoxesView {
         "Enter to its name, Delete removes it, Ctrl+D duplicates it, Ctrl+A selects all, Escape leaves the stage."
     ))
     this.hint = element("p", { className: "rb-hint", textContent: t("Drag to draw a square where a face goes") })
-    this.stage.append(this.backdrop, this.keys, this.hint)
+    this.unknown = element("p", { className: "rb-unknown", hidden: true })
+    this.stage.append(this.backdrop, this.keys, this.hint, this.unknown)
     this.holder.append(this.stage)
     this.boxes = []
     return this.holder
@@ -193,6 +194,15 @@ export class BoxesView {
 
   say(text) {
     setText(this.status, text)
+  }
+
+  /** Say that the stage's shape is a guess, because the size comes from a node (`origin`, its title) that has not run. */
+  showUnknown(unknown, origin) {
+    this.unknown.hidden = !unknown
+    this.stage.classList.toggle("rb-guessed", unknown)
+    setText(this.unknown, origin
+      ? t("The size comes from “{title}”. It is known after a run; until then the shape is a guess.", { title: origin })
+      : t("The size comes from another node. It is known after a run; until then the shape is a guess."))
   }
 
   /** Show the picture at `url` behind the boxes, or none. */

@@ -5,7 +5,8 @@
 
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
-import { Binding, refreshAll, setLastPicture } from "./boxes_binding.js"
+import { Binding, refreshAll } from "./boxes_binding.js"
+import { noteExecuted } from "./boxes_runs.js"
 import { setLanguage } from "./strings.js"
 
 const NODE = "RealisID_LocationBoxes"
@@ -41,11 +42,7 @@ app.registerExtension({
     style.href = new URL("boxes.css", import.meta.url)
     document.head.append(style)
     api.addEventListener("graphChanged", refreshAll)
-    api.addEventListener("executed", ({ detail }) => {
-      const picture = detail?.output?.images?.findLast?.((file) => file.type === "output" || file.type === "temp")
-      if (picture) setLastPicture(picture)
-      refreshAll()
-    })
+    api.addEventListener("executed", ({ detail }) => noteExecuted(detail).then(refreshAll))
   },
 
   afterConfigureGraph: refreshAll,

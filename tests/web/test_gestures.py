@@ -335,3 +335,78 @@ class TestConnectedBoxes:
         stage.settle()
         stage.drag((200, 200), (250, 200))
         assert json.loads(stage.text()) != json.loads(own)
+
+
+class TestRuns:
+    """Real runs of small graphs on the server."""
+
+    ADD = """([type, values]) => {
+        const made = LiteGraph.createNode(type)
+        made.pos = [700, 60 + 120 * app.graph.nodes.length]
+        app.graph.add(made)
+        for (const [name, value] of Object.entries(values)) made.widgets.find(w => w.name === name).value = value
+        return made.id
+    }"""
+    LINK = """([from, slot, to, name]) => {
+        const target = app.graph.getNodeById(to)
+        app.graph.getNodeById(from).connect(slot, target, target.inputs.findIndex(input => input.name === name))
+    }"""
+    RUN = """async () => {
+        const done = new Promise(done => app.api.addEventListener('execution_success', done, { once: true }))
+        await app.queuePrompt(0)
+        await done
+    }"""
+
+    def add(self, stage, type, **values):
+        return stage.page.evaluate(self.ADD, [type, values])
+
+    def link(self, stage, source, slot, target, name):
+        stage.page.evaluate(self.LINK, [source, slot, target, name])
+
+    def run(self, stage):
+        stage.page.evaluate(self.RUN)
+        stage.page.wait_for_timeout(400)
+
+    def test_a_connected_size_is_not_known_before_a_run_and_true_after_it(self, stage):
+        node = stage.page.evaluate("node.id")
+        picture = self.add(stage, "EmptyImage", width=320, height=640)
+        size = self.add(stage, "GetImageSize")
+        shown = self.add(stage, "PreviewImage")
+        self.link(stage, picture, 0, size, "image")
+        self.link(stage, size, 0, node, "width")
+        self.link(stage, size, 1, node, "height")
+        self.link(stage, node, 2, shown, "images")
+        stage.page.wait_for_timeout(200)
+        unknown = stage.locate(".rb-unknown")
+        assert unknown.is_visible()
+        assert "known after a run" in unknown.inner_text()
+        self.run(stage)
+        assert not unknown.is_visible()
+        rect = stage.locate(".rb-stage").bounding_box()
+        assert rect["width"] / rect["height"] == pytest.approx(0.5, rel=0.01)
+        stage.page.evaluate(
+            """([id]) => {
+                app.graph.getNodeById(id).widgets.find(w => w.name === 'width').value = 64
+                app.api.dispatchEvent(new CustomEvent('graphChanged', { detail: {} }))
+            }""",
+            [picture],
+        )
+        assert unknown.is_visible(), "the picture that the size comes from is another one now"
+
+    def test_a_number_that_stands_in_a_connected_node_is_known_at_once(self, stage):
+        number = self.add(stage, "PrimitiveInt", value=400)
+        self.link(stage, number, 0, stage.page.evaluate("node.id"), "width")
+        stage.page.wait_for_timeout(200)
+        assert not stage.locate(".rb-unknown").is_visible()
+        rect = stage.locate(".rb-stage").bounding_box()
+        assert rect["width"] / rect["height"] == pytest.approx(400 / 800, rel=0.01)
+
+    def test_pictures_that_are_no_result_of_the_boxes_do_not_lie_behind_them(self, stage):
+        node = stage.page.evaluate("node.id")
+        picture = self.add(stage, "EmptyImage", width=1000, height=800)
+        beside, ghost = (self.add(stage, "PreviewImage") for _ in range(2))
+        self.link(stage, picture, 0, beside, "images")
+        self.link(stage, node, 2, ghost, "images")
+        self.run(stage)
+        assert not stage.locate(".rb-backdrop").is_visible()
+        assert stage.locate("[data-action=backdrop]").is_disabled()

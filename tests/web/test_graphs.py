@@ -123,6 +123,22 @@ def test_start_here_runs_at_the_press_of_a_button_and_shows_its_picture(page):
     picture = Image.open(io.BytesIO(requests.get(f"{address}/view", params=file, timeout=60).content))
     assert picture.size == (256, 256)
     assert len(picture.getcolors(256 * 256)) > 1000
+    boxes_stand_before_the_result_of_their_own_graph(page, file["filename"])
+
+
+def boxes_stand_before_the_result_of_their_own_graph(page, result: str) -> None:
+    backdrop = page.locator(".rb-backdrop")
+    page.wait_for_function("name => document.querySelector('.rb-backdrop').src.includes(name)", arg=result)
+    assert backdrop.is_visible()
+    page.evaluate(
+        """async () => {
+            const other = JSON.parse(JSON.stringify((app.rootGraph ?? app.graph).serialize()))
+            other.id = crypto.randomUUID()
+            await app.loadGraphData(other)
+        }"""
+    )
+    page.wait_for_timeout(300)
+    assert not backdrop.is_visible(), "the result of another graph"
 
 
 def test_the_page_offers_the_models_that_are_missing(page):
