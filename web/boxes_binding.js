@@ -2,12 +2,13 @@
 
 import { app } from "../../scripts/app.js"
 import { BoxesEditor } from "./boxes_editor.js"
-import { chosenFile, facesIn, fileURL, frameOf, isConnected, originOf, photoOf, settingsBefore } from "./boxes_graph.js"
+import { chosenFile, facesIn, fileURL, frameOf, isConnected, originOf, photoOf, promotedWidgets, settingsBefore } from "./boxes_graph.js"
 import { resultOf, rootOf } from "./boxes_runs.js"
 import { t } from "./strings.js"
 
 const WIDGET = "REALISID_BOXES"
 const HIDDEN = "RealisID backdrop hidden"
+const RAN = "RealisID size of the last run"
 /** The least height of the editor in the node. */
 const LEAST_HEIGHT = 400
 const SAME_SHAPE = 0.02
@@ -35,6 +36,7 @@ export class Binding {
       setValue: (text) => (this.editor.text = typeof text === "string" ? text : JSON.stringify(text ?? "")),
       getMinHeight: () => LEAST_HEIGHT,
       hideOnZoom: false,
+      onDraw: (widget) => requestAnimationFrame(() => takeFrame(widget, this.editor.element)),
     })
     standFirm(this.widget)
     this.follow()
@@ -118,11 +120,18 @@ export class Binding {
     this.checkShape()
   }
 
-  /** The size of the last run, if nothing that it comes from was changed since. */
+  /**
+   * The size of the last run, if nothing that it comes from was changed since. Kept in the node, because a run that the
+   * server answers from its cache tells nothing of nodes in the midst of the graph.
+   */
   ranSize() {
-    const { size, before } = this.executed
-    if (!size || before !== settingsBefore(this.node, SIDES)) return null
-    return { width: size[0], height: size[1] }
+    const { width, height, before } = this.node.properties?.[RAN] ?? {}
+    return before === settingsBefore(this.node, SIDES) ? { width, height } : null
+  }
+
+  noteSize([width, height] = []) {
+    const linked = SIDES.some((side) => isConnected(this.node, side))
+    if (width && linked) this.node.properties[RAN] = { width, height, before: settingsBefore(this.node, SIDES) }
   }
 
   /** The title of the node that the size comes from. */
@@ -132,16 +141,19 @@ export class Binding {
 
   /** Where the text comes in by a wire, the stage shows what is known of it and from where it comes. */
   showConnected() {
-    if (!isConnected(this.node, "boxes")) {
+    const promoted = promotedWidgets(this.node, "boxes")
+    const here = promoted?.some((widget) => widget.element === this.editor.element)
+    if (here || !isConnected(this.node, "boxes")) {
       if (this.editor.guest) this.editor.showGuest(null)
       return
     }
     const origin = originOf(this.node, "boxes")
-    const text = origin?.widgets?.find((widget) => typeof widget.value === "string" && widget.name === "value")?.value
+    const source = promoted?.[0] ?? origin?.widgets?.find((widget) => widget.name === "value")
+    const text = typeof source?.value === "string" ? source.value : ""
     const why = origin
       ? t("The boxes come from “{title}”. Disconnect it to draw them here.", { title: origin.title })
-      : t("The boxes come from outside of this subgraph. Disconnect the input to draw them here.")
-    this.editor.showGuest(text ?? "", why)
+      : t("The boxes belong to the subgraph's own node. Disconnect the input to draw them here.")
+    this.editor.showGuest(text, why)
   }
 
   /** The last result is shown only where it has the frame's shape: any other one would mislead. */
@@ -164,9 +176,8 @@ export class Binding {
       boxes,
       background: output?.realisid_background?.[0],
       chosen: chosenFile(this.node),
-      size: output?.realisid_size,
-      before: settingsBefore(this.node, SIDES),
     }
+    this.noteSize(output?.realisid_size)
     const { state, text, showsProposal } = this.editor
     const drawn = text && (state.boxes.length || state.error)
     if (!drawn && (boxes || showsProposal)) this.editor.propose(boxes)
@@ -195,6 +206,17 @@ function standFirm(widget) {
   for (const [name, value] of Object.entries(fixed)) {
     Object.defineProperty(widget, name, { get: () => value, set: () => {}, configurable: true, enumerable: true })
   }
+}
+
+/**
+ * Older pages let the widget on a subgraph's node and the one inside share our element; where both appear at once, the
+ * hidden one may get it. `widget` is the one being drawn: the element belongs in its frame.
+ */
+function takeFrame(widget, element) {
+  if (!element.parentElement?.matches(".dom-widget") || element.offsetWidth) return
+  const width = widget.node.size[0] - 2 * widget.margin
+  const frames = [...document.querySelectorAll(".dom-widget:empty")]
+  frames.find((frame) => Math.abs(frame.offsetWidth - width) < 2)?.append(element)
 }
 
 /** Call `also` after the node's own `name`, with its arguments. */

@@ -32,17 +32,22 @@ function sideOf(node, name, ran) {
 
 const sideFrom = (values) => values.map(Number).find((side) => side >= 1) ?? DEFAULT_SIDE
 
-/** Everything that is set on the nodes that `names` of `node` come from: while it is the same, so is what they give. */
+/**
+ * A short mark of all that is set on the nodes that `names` of `node` come from: while it is the same, so is what they
+ * give.
+ */
 export function settingsBefore(node, names) {
   const seen = new Map()
   const waiting = names.map((name) => originOf(node, name))
   while (waiting.length && seen.size < MANY) {
     const origin = waiting.pop()
     if (!origin || seen.has(origin)) continue
-    seen.set(origin, `${origin.id} ${JSON.stringify(origin.widgets?.map((widget) => widget.value) ?? [])}`)
+    const set = origin.widgets?.filter((widget) => widget.serialize !== false && widget.options?.serialize !== false)
+    seen.set(origin, `${origin.id} ${JSON.stringify(set?.map((widget) => widget.value) ?? [])}`)
     waiting.push(...(origin.inputs ?? []).map((slot) => originOf(origin, slot.name)))
   }
-  return [...seen.values()].join("\n")
+  const text = [...seen.values()].join("\n")
+  return [...text].reduce((mark, letter) => (Math.imul(mark, 31) + letter.codePointAt(0)) | 0, seen.size)
 }
 
 /** The node that feeds the input `name`, reroutes left out; undefined where nothing does, or only from outside a subgraph. */
@@ -56,6 +61,21 @@ export function originOf(node, name) {
     input = node.inputs?.[0]
   }
   return undefined
+}
+
+/**
+ * Where the input `name` comes from the subgraph that `node` is in: the widget of that name on each node of the subgraph.
+ * Null where it does not.
+ */
+export function promotedWidgets(node, name) {
+  const { graph } = node
+  const link = graph?.getLink?.(node.inputs?.find((slot) => slot.name === name)?.link)
+  const input = link && link.origin_id === graph.inputNode?.id && graph.inputs[link.origin_slot]
+  if (!input) return null
+  const root = graph.rootGraph
+  const graphs = [root, ...(root.subgraphs?.values() ?? [])]
+  const hosts = graphs.flatMap((one) => one.nodes).filter((other) => other.subgraph === graph)
+  return hosts.map((host) => host.widgets?.find((widget) => widget.name === input.name)).filter(Boolean)
 }
 
 export const isConnected = (node, name) => node.inputs?.find((slot) => slot.name === name)?.link != null

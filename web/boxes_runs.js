@@ -9,36 +9,40 @@ const OURS = /^RealisID_/
 /** The output of the boxes themselves; the others (preview, mask, sizes) would show the boxes, or know nothing of them. */
 const FACE_BOXES = 0
 const KEPT = 16
+/** The history has a run a moment after its end is told: how often, and after how many milliseconds, to look again. */
+const TRIES = 20
+const PAUSE = 150
 
-/** By the graph's id: its last prompt and the pictures that came of it, by the id of the node that made them. */
+/** By the graph's id, its last run: `{nodes, outputs}`, both by the nodes' ids in the prompt. */
 const runs = new Map()
-/** The prompts under way, by their id. */
-const prompts = new Map()
 
-/** Take note of a message `executed` of the server. Resolves when it is known what it belongs to. */
-export async function noteExecuted({ prompt_id: id, node, output }) {
-  const picture = output?.images?.findLast?.((file) => file.type === "output" || file.type === "temp")
-  if (!picture || !id) return
-  if (!prompts.has(id)) keep(prompts, id, promptOf(id))
-  const queued = await prompts.get(id)
-  if (!queued?.graph) return
-  if (runs.get(queued.graph)?.id !== id) keep(runs, queued.graph, { id, nodes: queued.nodes, pictures: new Map() })
-  const { pictures } = runs.get(queued.graph)
-  pictures.delete(String(node))
-  pictures.set(String(node), picture)
+/**
+ * Take note of a run that has ended, from the server's history, which tells the graph that it was of.
+ * @param {string} id the prompt's
+ */
+export async function noteRun(id) {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const answer = await api.fetchApi(`/history/${id}`).then((response) => response.json()).catch(() => ({}))
+    const [, , nodes, extra] = answer[id]?.prompt ?? []
+    const graph = extra?.extra_pnginfo?.workflow?.id
+    if (nodes && !graph) return
+    if (nodes) return keep(runs, graph, { nodes, outputs: answer[id].outputs })
+    await new Promise((resolve) => setTimeout(resolve, PAUSE))
+  }
 }
 
-/** The newest picture of this graph that was made with the boxes of `node`, or null. */
+/** The picture of the graph's last run that was made with the boxes of `node`: a saved one, else a preview; or null. */
 export function resultOf(node) {
   const root = rootOf(node)
   const run = root && runs.get(root.id)
   if (!run) return null
   const own = Object.keys(run.nodes).filter((id) => run.nodes[id].class_type === BOXES_NODE && isAt(root, id, node))
-  const results = [...run.pictures.keys()].filter((id) => {
+  const pictures = Object.entries(run.outputs).flatMap(([id, { images }]) => {
     const made = run.nodes[id]
-    return made && !OURS.test(made.class_type) && comesFrom(run.nodes, id, own)
+    const picture = images?.findLast?.((file) => file.type === "output" || file.type === "temp")
+    return picture && made && !OURS.test(made.class_type) && comesFrom(run.nodes, id, own) ? [picture] : []
   })
-  return results.length ? run.pictures.get(results.at(-1)) : null
+  return pictures.findLast((file) => file.type === "output") ?? pictures.at(-1) ?? null
 }
 
 export const rootOf = (node) => node.graph?.rootGraph ?? (node.graph && (app.rootGraph ?? app.graph))
@@ -61,15 +65,6 @@ function comesFrom(nodes, id, sources, seen = new Set()) {
     const own = sources.includes(origin)
     return own ? output === String(FACE_BOXES) : comesFrom(nodes, origin, sources, seen)
   })
-}
-
-/** `{graph, nodes}` of a prompt: the id of the graph it was made from, and its nodes as the server has them. */
-async function promptOf(id) {
-  const answered = async (path) => (await api.fetchApi(path)).json()
-  const queue = await answered("/queue").catch(() => ({}))
-  const waiting = [...(queue.queue_running ?? []), ...(queue.queue_pending ?? [])].find((entry) => entry[1] === id)
-  const entry = waiting ?? (await answered(`/history/${id}`).catch(() => ({})))[id]?.prompt
-  return entry && { graph: entry[3]?.extra_pnginfo?.workflow?.id, nodes: entry[2] }
 }
 
 function keep(map, key, value) {

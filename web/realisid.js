@@ -6,7 +6,7 @@
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
 import { Binding, refreshAll } from "./boxes_binding.js"
-import { noteExecuted } from "./boxes_runs.js"
+import { noteRun } from "./boxes_runs.js"
 import { setLanguage } from "./strings.js"
 
 const NODE = "RealisID_LocationBoxes"
@@ -42,7 +42,9 @@ app.registerExtension({
     style.href = new URL("boxes.css", import.meta.url)
     document.head.append(style)
     api.addEventListener("graphChanged", refreshAll)
-    api.addEventListener("executed", ({ detail }) => noteExecuted(detail).then(refreshAll))
+    for (const end of ["execution_success", "execution_error", "execution_interrupted"]) {
+      api.addEventListener(end, ({ detail }) => noteRun(detail.prompt_id).then(refreshAll))
+    }
   },
 
   afterConfigureGraph: refreshAll,
