@@ -64,7 +64,7 @@ BUILD = """([columns, links, boxes, files]) => {
             const node = LiteGraph.createNode(type)
             node.pos = [x, y]
             app.graph.add(node)
-            const values = {boxes, cfg: 7.5, index: nodes.length, ...files}
+            const values = {boxes, cfg: 7.5, box: String(nodes.length + 1), ...files}
             for (const widget of node.widgets ?? []) widget.value = values[widget.name] ?? widget.value
             y += node.size[1] + 50
             width = Math.max(width, node.size[0])

@@ -45,7 +45,7 @@ class LocationBoxes(io.ComfyNode):
                 ),
             ],
             outputs=[
-                FaceBoxes.Output(display_name="face_boxes", tooltip="The boxes; the first is box 0."),
+                FaceBoxes.Output(display_name="face_boxes", tooltip="The boxes; the first is box 1."),
                 io.Mask.Output(display_name="mask", tooltip="The location mask of all boxes: 1 inside, 0 outside."),
                 io.Image.Output(display_name="preview", tooltip="The boxes drawn over the background."),
                 io.Int.Output(display_name="width", tooltip="Width of the picture in pixels."),

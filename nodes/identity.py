@@ -3,6 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..realisid_core.persons import embed_person
+from .notes import said
 from .sockets import Faces, IDEmbedding, RealisIDModel
 
 
@@ -15,6 +16,7 @@ class IDEmbeddingNode(io.ComfyNode):
             category="RealisID",
             description="Who a person is: CLIP features of the parsed face, projected for the branches. "
             "Several photos of the same person are averaged.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 RealisIDModel.Input("realisid", tooltip="The RealisID model whose branches will read the embedding."),
                 io.ClipVision.Input(
@@ -23,7 +25,7 @@ class IDEmbeddingNode(io.ComfyNode):
                 Faces.Input(
                     "faces",
                     tooltip="Faces of ONE person: one photo, or a batch of several. Faces that no node has parsed yet "
-                    "are parsed here, keeping what the RealisID model was trained with.",
+                    "are parsed here as the RealisID model was trained.",
                 ),
             ],
             outputs=[
@@ -36,5 +38,6 @@ class IDEmbeddingNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, realisid, clip_vision, faces) -> io.NodeOutput:
-        embedding, crops = embed_person(realisid, clip_vision, faces)
-        return io.NodeOutput(embedding, ui=ui.PreviewImage(crops, cls=cls))
+        embedding, encoded = embed_person(realisid, clip_vision, faces)
+        shown = ui.PreviewImage(encoded.seen, cls=cls).as_dict()
+        return io.NodeOutput(embedding, ui=shown | said(cls, encoded.notes))

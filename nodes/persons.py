@@ -4,11 +4,16 @@ from comfy_api.latest import io
 
 from ..realisid_core.attention.own_words import words_of
 from ..realisid_core.geometry import MAX_BOXES
-from ..realisid_core.persons import combine, place
+from ..realisid_core.persons import combine, empty_boxes, place
+from .notes import said
 from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons
+
+UNUSED = -1  # `index` of graphs that know `box`
 
 
 class Person(io.ComfyNode):
+    """Widgets in order: box, local_strength, global_strength, index (hidden). Before 0.2: index, the two strengths."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -24,12 +29,12 @@ class Person(io.ComfyNode):
                     tooltip="Who it is. Not connected: somebody with a place and a prompt, of no certain likeness.",
                 ),
                 FaceBoxes.Input("boxes", tooltip="The face boxes of the picture."),
-                io.Int.Input(
-                    "index",
-                    default=0,
-                    min=0,
-                    max=MAX_BOXES - 1,
-                    tooltip="Which box this person's face goes into, counted from 0 in the order of the boxes.",
+                io.String.Input(
+                    "box",
+                    default="1",
+                    optional=True,  # graphs from before it existed still run
+                    tooltip="Which box this person's face goes into: its number, counted from 1, or its name. A name "
+                    "stays with its box when boxes are added, removed or put in another order.",
                 ),
                 io.Float.Input(
                     "local_strength",
@@ -37,6 +42,7 @@ class Person(io.ComfyNode):
                     min=0.0,
                     max=2.0,
                     step=0.01,
+                    optional=True,
                     tooltip="How strongly the local branch shapes this face: likeness, pose, expression. 0: off.",
                 ),
                 io.Float.Input(
@@ -45,6 +51,7 @@ class Person(io.ComfyNode):
                     min=0.0,
                     max=2.0,
                     step=0.01,
+                    optional=True,
                     tooltip="How strongly the global branch places this person in the picture. 0: off.",
                 ),
                 FaceLandmarks.Input(
@@ -59,6 +66,12 @@ class Person(io.ComfyNode):
                     tooltip="This person's own words: clothes, hair, what they do. They act in this person's part of "
                     "the picture only. Needs Identity Attention on the model; works with any SDXL.",
                 ),
+                io.Custom("INT").Input(
+                    "index",
+                    optional=True,
+                    extra_dict={"default": UNUSED, "min": UNUSED, "max": MAX_BOXES - 1, "hidden": True},
+                    tooltip="Of graphs from before there was box: the same, counted from 0.",
+                ),
             ],
             outputs=[
                 Persons.Output(
@@ -69,11 +82,20 @@ class Person(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, boxes, index, local_strength, global_strength, id_embedding=None, landmarks=None, prompt=None
+        cls,
+        boxes,
+        box="1",
+        local_strength=1.0,
+        global_strength=1.0,
+        id_embedding=None,
+        landmarks=None,
+        prompt=None,
+        index=UNUSED,
     ) -> io.NodeOutput:
         strengths = {"local": local_strength, "global": global_strength}
         words = None if prompt is None else words_of(prompt)
-        return io.NodeOutput((place(id_embedding, boxes, index, landmarks, strengths, words),))
+        chosen = box if index == UNUSED else index + 1
+        return io.NodeOutput((place(id_embedding, boxes, chosen, landmarks, strengths, words),))
 
 
 class CombinePersons(io.ComfyNode):
@@ -84,6 +106,7 @@ class CombinePersons(io.ComfyNode):
             display_name="Combine Persons (RealisID)",
             category="RealisID",
             description="Several people in one picture.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 Persons.Input(f"person_{number}", optional=number > 1, tooltip=f"Person {number}.")
                 for number in range(1, MAX_BOXES + 1)
@@ -93,4 +116,7 @@ class CombinePersons(io.ComfyNode):
 
     @classmethod
     def execute(cls, **persons) -> io.NodeOutput:
-        return io.NodeOutput(combine([persons[key] for key in sorted(persons) if persons[key] is not None]))
+        together = combine([persons[key] for key in sorted(persons) if persons[key] is not None])
+        empty = empty_boxes(together)
+        notes = [f"Nobody is in {' and '.join(empty)}. Put a person there, or remove the box."] if empty else []
+        return io.NodeOutput(together, ui=said(cls, notes) or None)

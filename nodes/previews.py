@@ -61,8 +61,8 @@ def draw_layout(boxes: FaceBoxes, background: Tensor | None = None) -> Tensor:
         picture.paste(photo, ((size[0] - photo.width) // 2, (size[1] - photo.height) // 2))
     draw = ImageDraw.Draw(picture, "RGBA")
     font = ImageFont.load_default(size=18)
-    for number, box in enumerate(boxes.boxes):
-        colour = PERSON_COLOURS[number % len(PERSON_COLOURS)]
+    for number, box in enumerate(boxes.boxes, 1):
+        colour = PERSON_COLOURS[(number - 1) % len(PERSON_COLOURS)]
         corners = box.scaled(*size)
         draw.rectangle(corners, fill=(*colour, 48), outline=colour, width=3)
         fraction = relative_size(box, boxes.width, boxes.height)

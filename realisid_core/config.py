@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
+from .identity.fingerprint import NUMBERS, is_fingerprint
+from .identity.photo_path import PhotoPath
+from .perception.detection import BACKENDS
+from .perception.faces import BOXES, PARSERS
 from .perception.parsing import KEEP
 
 FORMAT_VERSION = 1
@@ -77,6 +81,7 @@ class Config:
         Raises:
             ValueError: a field that this pack does not know, or a value that the field cannot have; names both.
         """
+        values = cls.upgraded(values)
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             names = ", ".join(name[:SHOWN] for name in unknown[:5])
@@ -84,6 +89,11 @@ class Config:
         config = cls(**values)  # pyright: ignore[reportArgumentType] -- checked in the next line
         config.check()
         return config
+
+    @classmethod
+    def upgraded(cls, values: Mapping[str, object]) -> Mapping[str, object]:
+        """The values of a file from before some field existed, with what is known of such files."""
+        return values
 
     def check(self) -> None:
         """Raises ValueError naming the first field with a value that it cannot have, and what was expected."""
@@ -106,8 +116,9 @@ class RealisIDConfig(Config):
         context_dim: width of the ID embedding's tokens.
         clip_vision: the image encoder, in words; `clip_tokens` and `clip_width` are its penultimate layer's shape.
         clip_fingerprint: of the image encoder's weights (`identity.fingerprint`); empty in files from before it.
+        detector, face_box, face_margin, parser, keep: the way from a photo to the crop that CLIP saw in training
+            (`photo_path`).
         local_size: side of the enlarged face region, in latent cells.
-        keep: what the face parser keeps of the crop that CLIP sees.
         outline: whether the pose-expression image shows the face's outline.
         y_mode: the branches' vector conditioning: "sizes" (pooled part zero) or "prompt" (the prompt's own).
         crop: False where the local branch works on the whole latent, landmarks drawn in place (the ablation).
@@ -117,12 +128,38 @@ class RealisIDConfig(Config):
     clip_vision: str = text("CLIP-ViT-H-14")
     clip_tokens: int = whole(257, 1, 4096)
     clip_width: int = whole(1280, 8, 16384)
-    clip_fingerprint: str = text("", 1000)
-    local_size: int = whole(64, 4, 256, multiple_of=4)
+    clip_fingerprint: str = _field("", f"{NUMBERS} numbers, or an empty text", lambda v: v == "" or is_fingerprint(v))
+    detector: str = one_of("yunet", *BACKENDS, "")
+    face_box: str = one_of("landmarks", *BOXES, "")
+    face_margin: float = number(0.0, -0.5, 3.0)
+    parser: str = one_of("person", *PARSERS)
     keep: str = one_of("face and hair", *KEEP)
+    local_size: int = whole(64, 4, 256, multiple_of=4)
     outline: bool = flag(False)
     y_mode: str = one_of("sizes", "sizes", "prompt")
     crop: bool = flag(True)
+
+    @property
+    def photo_path(self) -> PhotoPath:
+        """How the photos of its training became what CLIP saw."""
+        return PhotoPath(self.detector, self.face_box, self.face_margin, self.parser, self.keep)
+
+    @classmethod
+    def upgraded(cls, values: Mapping[str, object]) -> Mapping[str, object]:
+        return values if "parser" in values else {**values, **_way_of_old_files(values)}
+
+
+def _way_of_old_files(values: Mapping[str, object]) -> dict[str, object]:
+    """How photos became crops in the training of files that do not say it, from what they do say.
+
+    The miniature learned from drawn people: their own masks, of face and hair or of the face alone, in boxes 5 %
+    tighter to 25 % wider than the landmarks' square. Photos were cut by BiSeNet, or to the outline for the face alone.
+    """
+    if values.get("base") == "miniature":
+        return {"detector": "", "face_box": "landmarks", "face_margin": 0.1, "parser": "world", "keep": "face and hair"}
+    parsers = {"face": "landmarks", "everything": "none"}
+    keep = values.get("keep")
+    return {"face_box": "detector", "parser": parsers.get(keep, "bisenet") if isinstance(keep, str) else "bisenet"}
 
 
 def rule_of(each: Field) -> Rule:

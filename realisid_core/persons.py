@@ -1,14 +1,17 @@
 """A person: one individual's ID embedding, pose-expression landmarks and face box, with each branch's strength."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from .geometry import FaceBox, FaceBoxes
-from .identity.encoder import IDEmbedding
+from .identity.encoder import Encoded, IDEmbedding
 from .model import RealisIDModel
-from .perception import Faces, face_landmarks
+from .perception import Faces
+from .perception.landmarks import landmarked
+
+LONGEST_NAME = 200  # characters of a box's name that are looked at
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Person:
         frame: (width, height) of that frame in pixels.
         strengths: weight of this person in each branch, by the branch's name; 1 where not named, 0 is not computed.
         words: the person's own prompt, [1, T, context_dim], or None.
+        layout, number: the boxes of which this one is number so and so, counted from 1; None and 0 where not known.
     """
 
     embedding: IDEmbedding | None
@@ -32,6 +36,13 @@ class Person:
     frame: tuple[int, int]
     strengths: Mapping[str, float] = field(default_factory=dict)
     words: Tensor | None = None
+    layout: FaceBoxes | None = None
+    number: int = 0
+
+    @property
+    def where(self) -> str:
+        """What to call the box: "face box 2 (Ada)"."""
+        return _where(self.number, self.box.name) if self.number else "the same face box"
 
     @property
     def tokens(self) -> Tensor:
@@ -45,20 +56,30 @@ class Person:
         return 0.0 if self.embedding is None else self.strengths.get(branch, 1.0)
 
 
-def embed_person(realisid: RealisIDModel, image_encoder: object, faces: Faces) -> tuple[IDEmbedding, Tensor]:
-    """The ID embedding of the person whose photos these faces are, and the pictures that the encoder saw, [N, S, S, 3].
+def embed_person(realisid: RealisIDModel, image_encoder: object, faces: Faces) -> tuple[IDEmbedding, Encoded]:
+    """The ID embedding of the person whose photos these faces are, and what the encoder saw and has to say.
 
     Raises:
-        ValueError: no face, a checkpoint without an encoder, or an image encoder of another kind.
+        ValueError: no face, several in one picture, a checkpoint without an encoder, or an image encoder of another
+            kind.
     """
     encoder = realisid.encoder  # before the work that its lack would waste
     if len(faces) == 0:
         raise ValueError("faces holds no face. Connect faces that RealisID_DetectFaces found.")
+    for number, found in enumerate(faces.faces, 1):
+        if len(found) > 1:
+            raise ValueError(
+                f"There are {len(found)} faces in picture {number} of faces, and an ID embedding is of one person. "
+                "In Detect Faces, set face to the number of theirs; its preview shows the numbers."
+            )
     encoded = encoder.embed(image_encoder, faces)
-    found = [face for frame in face_landmarks(faces, skip=True)["frames"] for face in frame]
-    landmarks = found[0] if found else None
-    method = realisid.config.method
-    return IDEmbedding(encoded.tokens, landmarks, method, encoder.digest, encoded.extra), encoded.seen
+    method, landmarks = realisid.config.method, _own_landmarks(faces)
+    return IDEmbedding(encoded.tokens, landmarks, method, encoder.digest, encoded.extra), encoded
+
+
+def _own_landmarks(faces: Faces) -> dict | None:
+    """Those of the first photo that has any; None also where MediaPipe is not there to look."""
+    return next((face.landmarks for _, face in landmarked(faces) if face.landmarks is not None), None)
 
 
 def refuse_foreign(persons: Sequence[Person], realisid: RealisIDModel) -> None:
@@ -103,45 +124,87 @@ def first_face(landmarks: dict) -> dict:
 def place(
     embedding: IDEmbedding | None,
     boxes: FaceBoxes,
-    index: int,
+    box: str | int = 1,
     landmarks: dict | None = None,
     strengths: Mapping[str, float] | None = None,
     words: Tensor | None = None,
 ) -> Person:
-    """Put a person into the box number `index` (from 0), with the pose and expression of `landmarks`.
+    """Put a person into a face box, with the pose and expression of `landmarks`.
+
+    Args:
+        box: number, counted from 1, or name.
 
     Raises:
-        ValueError: an index without a box, neither landmarks nor a reference photo that has them, or neither an
+        ValueError: a box that is not there, neither landmarks nor a reference photo that has them, or neither an
             identity nor words.
     """
     if embedding is None and words is None:
         raise ValueError(
             "Neither id_embedding nor prompt is connected, so nothing is known of this person. Connect one."
         )
-    if not 0 <= index < len(boxes.boxes):
-        raise ValueError(
-            f"index is {index}, but there {_are(len(boxes.boxes))}, numbered from 0. "
-            "Draw one more box or choose a smaller index."
-        )
+    number = box_number(boxes, box)
     own = None if embedding is None else embedding.landmarks
     if embedding is not None and landmarks is None and own is None:
         raise ValueError(
-            "No landmarks were found in the reference photo, so its pose and expression are unknown. "
-            "Connect the landmarks of another photo."
+            "No landmarks are known of the reference photo, and so no pose and expression: none were found, or "
+            "MediaPipe is not installed. Connect the landmarks of another photo."
         )
     face = own if landmarks is None else first_face(landmarks)
-    return Person(embedding, face, boxes.boxes[index], (boxes.width, boxes.height), strengths or {}, words)
+    frame = boxes.width, boxes.height
+    return Person(embedding, face, boxes.boxes[number - 1], frame, strengths or {}, words, boxes, number)
 
 
-def _are(count: int) -> str:
-    return {0: "are no face boxes", 1: "is 1 face box"}.get(count, f"are {count} face boxes")
+def box_number(boxes: FaceBoxes, box: str | int) -> int:
+    """Which box is meant, counted from 1. Raises ValueError where there is none, or several of the name."""
+    wanted = " ".join(str(box)[:LONGEST_NAME].split())
+    names = [" ".join(each.name.split()) for each in boxes.boxes]
+    named = [number for number, name in enumerate(names, 1) if name and name.casefold() == wanted.casefold()]
+    if len(named) > 1:
+        numbers = " and ".join(map(str, named))
+        raise ValueError(f"Face boxes {numbers} have the same name {wanted!r}. Give the number of one, or rename it.")
+    if named:
+        return named[0]
+    numbers = [str(number) for number in range(1, len(names) + 1)]
+    if wanted in numbers:
+        return int(wanted)
+    there = ", ".join(f"{number} ({name})" if name else str(number) for number, name in enumerate(names, 1))
+    raise ValueError(
+        f"There is no face box {wanted!r}. "
+        + (f"The boxes are {there}: choose one by its number or its name." if names else "No box is drawn: draw one.")
+    )
 
 
-def combine(groups: list[tuple[Person, ...]]) -> tuple[Person, ...]:
-    """All persons of one picture. Raises ValueError where their boxes were drawn for different frames."""
+def combine(groups: Sequence[tuple[Person, ...]]) -> tuple[Person, ...]:
+    """All persons of one picture.
+
+    Raises:
+        ValueError: boxes that were drawn for different frames, or two persons in one box; names both.
+    """
     persons = tuple(person for group in groups for person in group)
     frames = {person.frame for person in persons}
     if len(frames) > 1:
         sizes = " and ".join(f"{width}×{height}" for width, height in sorted(frames))
         raise ValueError(f"The persons' face boxes are for different pictures: {sizes}. Use boxes of one picture size.")
+    for place, person in enumerate(persons, 1):
+        for other_place, other in enumerate(persons[: place - 1], 1):
+            if replace(person.box, name="") == replace(other.box, name=""):
+                raise ValueError(
+                    f"Persons {other_place} and {place} are both in {person.where}, where they would become one. "
+                    "Choose another box for one of them."
+                )
     return persons
+
+
+def empty_boxes(persons: Sequence[Person]) -> list[str]:
+    """What to call the boxes of these persons' picture that nobody is in: "face box 2 (Ada)"."""
+    layouts = {person.layout for person in persons if person.layout is not None}
+    if len(layouts) != 1:  # boxes of several nodes: which of them are meant is not known
+        return []
+    (layout,) = layouts
+    taken = {person.number for person in persons}
+    return [_where(number, box.name) for number, box in enumerate(layout.boxes, 1) if number not in taken]
+
+
+def _where(number: int, name: str) -> str:
+    name = " ".join(name.split())
+    return f"face box {number} ({name})" if name else f"face box {number}"

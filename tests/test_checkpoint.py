@@ -11,6 +11,7 @@ from pictures import miniature
 from safetensors.torch import save_file
 
 from realisid_core.checkpoint import load_checkpoint, save_checkpoint
+from realisid_core.config import RealisIDConfig
 from realisid_core.model import module_of
 
 NAMES = "local", "global", "id_projector"
@@ -153,6 +154,15 @@ def save_raw(path, metadata: str, change=lambda state: None):
         ("base", "x" * 1000),
         ("clip_vision", None),
         ("clip_fingerprint", 5),
+        ("clip_fingerprint", "nonsense"),
+        ("clip_fingerprint", "nan " * 16),
+        ("clip_fingerprint", "1 " * 15),
+        ("face_margin", float("nan")),
+        ("face_margin", "0.1"),
+        ("face_margin", 100),
+        ("parser", "scissors"),
+        ("detector", 3),
+        ("face_box", ["landmarks"]),
         ("method", "another"),
         ("method", ["realisid"]),
         ("method", None),
@@ -183,9 +193,19 @@ def test_a_config_that_is_no_object_is_refused(path, metadata):
 
 
 def test_a_file_of_before_there_were_methods_is_one_of_the_first(path):
-    old = {name: value for name, value in config_of().items() if name not in ("method", "clip_fingerprint")}
+    """And learned from the photos that such files were trained on, prepared as they were then."""
+    since = {"method", "clip_fingerprint", "detector", "face_box", "face_margin", "parser"}
+    old = {name: value for name, value in config_of(keep="face").items() if name not in since}
     save_raw(path, json.dumps(old))
     assert load_checkpoint(path).config == miniature().realisid.config
+
+
+@pytest.mark.parametrize(
+    ("keep", "parser"), [("face", "landmarks"), ("face and hair", "bisenet"), ("everything", "none")]
+)
+def test_a_file_of_before_parsers_were_noted_says_what_its_photos_were_cut_with(keep, parser):
+    config = RealisIDConfig.read({"base": "sdxl", "keep": keep})
+    assert (config.parser, config.keep, config.face_box) == (parser, keep, "detector")
 
 
 WEIGHTS = "local.zero_convs.0.0.weight", "global.input_blocks.0.0.bias", "id_projector.proj.weight"

@@ -1,18 +1,26 @@
 """From photos of a person to the ID embedding, with the miniature's networks on real photos."""
 
+import re
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
-from photos import photo
+from photos import photo, side_by_side
 from pictures import miniature, without_projector
 from realisid_pack.nodes.boxes import LocationBoxes
+from realisid_pack.nodes.identity import IDEmbeddingNode
+from realisid_pack.nodes.persons import CombinePersons, Person
 from realisid_pack.nodes.previews import draw_layout
 
 from realisid_core.conditions.location_mask import union_mask
 from realisid_core.geometry import FaceBox, FaceBoxes
+from realisid_core.identity.clip_projector import fingerprint_of
 from realisid_core.identity.encoder import IDEmbedding
+from realisid_core.identity.fingerprint import same_fingerprint
+from realisid_core.miniature import initial, networks
 from realisid_core.perception import Faces, detect_faces, masked_crops, parse_faces
+from realisid_core.perception.faces import Parsing
 from realisid_core.perception.layout import boxes_from_faces
 from realisid_core.persons import combine, embed_person, place
 
@@ -76,28 +84,162 @@ def test_no_face_and_no_projector_are_named(faces):
         embed(faces, without_projector(miniature().realisid))
 
 
-def test_an_index_without_a_box_says_how_many_there_are(faces):
-    embedding = embed(faces)
-    with pytest.raises(ValueError, match="index is 2, but there are 2 face boxes, numbered from 0"):
-        place(embedding, FRAME, 2)
-    assert place(embedding, FRAME, 1).box == FRAME.boxes[1]
+def test_several_faces_in_one_picture_are_refused_with_how_to_choose(faces):
+    two = detect_faces(side_by_side())
+    with pytest.raises(
+        ValueError, match=r"2 faces in picture 1 of faces.*one person.*set face to the number of theirs"
+    ):
+        embed(two)
+    one_each = detect_faces(torch.cat([photo("astronaut"), photo("astronaut").flip(2)]), maximum=1)
+    assert embed(one_each).tokens.shape == embed(faces).tokens.shape
 
 
-def test_landmarks_of_another_photo_replace_the_references_own(faces):
+ADA, BEA = FaceBox(0.1, 0.1, 0.3, 0.3, "Ada"), FaceBox(0.5, 0.5, 0.25, 0.25, "Bea")
+
+
+@pytest.fixture(scope="module")
+def somebody(faces):
+    return embed(faces)
+
+
+@pytest.mark.parametrize(
+    ("box", "chosen"), [("1", 1), (" 2 ", 2), (2, 2), ("Bea", 2), ("  bea ", 2), ("3", 3), ("", None)]
+)
+def test_a_box_is_chosen_by_number_from_one_or_by_name(somebody, box, chosen):
+    boxes = replace(FRAME, boxes=(ADA, BEA, FaceBox(0, 0, 0.1, 0.1)))
+    if chosen is None:
+        with pytest.raises(ValueError, match=r"no face box ''\. The boxes are 1 \(Ada\), 2 \(Bea\), 3: choose one"):
+            place(somebody, boxes, box)
+        return
+    placed = place(somebody, boxes, box)
+    assert (placed.number, placed.box) == (chosen, boxes.boxes[chosen - 1])
+
+
+@pytest.mark.parametrize("box", ["0", "3", "-1", "Cleo", "1.0", "²", "9" * 5000])
+def test_a_box_that_is_not_there_says_which_are(somebody, box):
+    with pytest.raises(ValueError, match=r"There is no face box .* The boxes are 1, 2: choose one by its number"):
+        place(somebody, FRAME, box)
+
+
+def test_no_box_at_all_and_two_of_one_name_are_named(somebody):
+    with pytest.raises(ValueError, match="No box is drawn: draw one"):
+        place(somebody, replace(FRAME, boxes=()))
+    with pytest.raises(ValueError, match=r"Face boxes 1 and 3 have the same name 'ada'\. Give the number"):
+        place(somebody, replace(FRAME, boxes=(ADA, BEA, replace(ADA, x=0.6))), "ada")
+
+
+def test_a_name_stays_with_its_box_where_the_order_changes(somebody):
+    either = [place(somebody, replace(FRAME, boxes=boxes), "Ada") for boxes in ((ADA, BEA), (BEA, ADA))]
+    assert [person.box for person in either] == [ADA, ADA]
+
+
+def test_an_api_graph_of_before_there_was_box_means_what_it_meant(somebody):
+    (((person,),)) = (
+        Person.execute(id_embedding=somebody, boxes=FRAME, index=1, local_strength=0.5, global_strength=0)[0],
+    )
+    assert person.box == FRAME.boxes[1]
+    assert (person.strength("local"), person.strength("global")) == (0.5, 0)
+    ((first,),) = (Person.execute(id_embedding=somebody, boxes=FRAME)[0],)
+    assert first.box == FRAME.boxes[0]
+    with pytest.raises(ValueError, match=r"There is no face box '4'\. The boxes are 1, 2"):
+        Person.execute(id_embedding=somebody, boxes=FRAME, index=3)
+
+
+def test_landmarks_of_another_photo_replace_the_references_own(somebody):
     other = {"frames": [[], [{"landmarks_xy": "other"}]]}
-    assert place(embed(faces), FRAME, 0, other).landmarks == {"landmarks_xy": "other"}
+    assert place(somebody, FRAME, 1, other).landmarks == {"landmarks_xy": "other"}
     with pytest.raises(ValueError, match="landmarks has no face in it"):
-        place(embed(faces), FRAME, 0, {"frames": [[]]})
-    with pytest.raises(ValueError, match="No landmarks were found in the reference photo"):
-        place(IDEmbedding(torch.zeros(1, 1, 1)), FRAME, 0)
+        place(somebody, FRAME, 1, {"frames": [[]]})
+    with pytest.raises(ValueError, match="No landmarks are known of the reference photo"):
+        place(IDEmbedding(torch.zeros(1, 1, 1)), FRAME)
 
 
-def test_persons_of_different_pictures_cannot_be_combined(faces):
-    embedding = embed(faces)
-    here, there = place(embedding, FRAME, 0), place(embedding, replace(FRAME, width=1024, height=1024), 0)
-    assert combine([(here,), (here,)]) == (here, here)
+def test_a_person_can_be_embedded_without_mediapipe_where_landmarks_come_from_elsewhere(faces, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    monkeypatch.setitem(sys.modules, "mediapipe.tasks.python", None)
+    unlooked = replace(faces, faces=[[replace(face, landmarks=None) for face in found] for found in faces.faces])
+    embedding = embed(unlooked)
+    assert embedding.landmarks is None
+    assert torch.equal(embedding.tokens, embed(faces).tokens)
+    other = {"frames": [[{"landmarks_xy": "other"}]]}
+    assert place(embedding, FRAME, 1, other).landmarks == {"landmarks_xy": "other"}
+    with pytest.raises(ValueError, match=r"MediaPipe is not installed\. Connect the landmarks of another photo"):
+        place(embedding, FRAME)
+
+
+def test_persons_of_different_pictures_or_in_one_box_cannot_be_combined(somebody):
+    boxes = replace(FRAME, boxes=(ADA, BEA))
+    here, there = place(somebody, FRAME, 1), place(somebody, replace(FRAME, width=1024, height=1024), 1)
+    ada, bea = place(somebody, boxes, "Ada"), place(somebody, boxes, "Bea")
+    assert combine([(ada,), (bea,)]) == (ada, bea)
     with pytest.raises(ValueError, match="512×512 and 1024×1024"):
         combine([(here,), (there,)])
+    with pytest.raises(ValueError, match=r"Persons 1 and 3 are both in face box 1 \(Ada\).*Choose another box"):
+        combine([(ada,), (bea, place(somebody, boxes, 1))])
+
+
+def test_a_box_without_a_person_is_said_on_the_node(somebody, caplog):
+    boxes = replace(FRAME, boxes=(ADA, BEA, FaceBox(0, 0, 0.1, 0.1)))
+    ada, bea = place(somebody, boxes, "Ada"), place(somebody, boxes, "Bea")
+    alone = CombinePersons.execute(person_1=(ada,))
+    assert alone.ui["text"] == ("Nobody is in face box 2 (Bea) and face box 3. Put a person there, or remove the box.",)
+    assert "Nobody is in face box 2 (Bea)" in caplog.text
+    full = CombinePersons.execute(person_1=(ada,), person_2=(bea,), person_3=(place(somebody, boxes, 3),))
+    assert full.ui is None
+
+
+# The way from the photo to the crop, as in training
+
+
+def trained(**changes):
+    realisid = miniature().realisid
+    return replace(realisid, config=replace(realisid.config, **{"face_margin": 0.0} | changes))
+
+
+@pytest.mark.parametrize(
+    ("done", "config", "says"),
+    [
+        ({}, {"keep": "face and hair", "parser": "person"}, None),
+        ({}, {"keep": "face and hair", "parser": "world"}, None),
+        ({"margin": 0.1}, {}, None),
+        ({"box": "given"}, {}, None),
+        ({"parsed": Parsing("none", "everything")}, {"keep": "face"}, "The crops keep everything.*trained with face."),
+        ({"parsed": Parsing("person", "face")}, {}, "The crops keep face;.*trained with face and hair.*Parse Faces"),
+        ({}, {"parser": "bisenet"}, "cut by MediaPipe's person mask; the model was trained with BiSeNet"),
+        ({"margin": 0.5}, {}, "a margin of 0.5; the model was trained with 0. Set margin in Detect Faces"),
+        ({}, {"face_margin": 0.3}, "a margin of 0; the model was trained with 0.3"),
+        ({}, {"face_box": "detector"}, "squares round the landmarks; the model was trained with the detector's"),
+        (
+            {"box": "detector", "detector": "mtcnn"},
+            {"face_box": "detector", "detector": "yunet"},
+            "found by mtcnn; the model was trained with yunet",
+        ),
+    ],
+)
+def test_what_a_graph_does_otherwise_than_training_is_named_on_the_node(faces, done, config, says):
+    done = {"parsed": Parsing("person", "face and hair"), "box": "landmarks", "detector": "yunet"} | done
+    realisid = trained(**{"parser": "world", "keep": "face and hair"} | config)
+    shown = IDEmbeddingNode.execute(realisid, miniature().clip_vision, replace(faces, **done)).ui
+    assert shown["images"]
+    assert ("text" in shown) == (says is not None)
+    if says:
+        assert re.search(says, shown["text"][0])
+
+
+def test_an_image_encoder_of_the_same_shape_with_other_weights_is_refused(faces):
+    right = fingerprint_of(miniature().clip_vision)
+    other = networks.image_encoder(initial.weights("image_encoder", seed=5))
+    assert embed(faces, trained(clip_fingerprint=right)).tokens.shape[0] == 1
+    with pytest.raises(ValueError, match="clip_vision has the shape of miniature, but other weights"):
+        embed(faces, trained(clip_fingerprint=fingerprint_of(other)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_fingerprint_does_not_depend_on_the_precision_of_the_weights(dtype):
+    encoder = networks.image_encoder(initial.weights("image_encoder", seed=5))
+    full = fingerprint_of(encoder)
+    encoder.model.to(dtype)
+    assert same_fingerprint(full, fingerprint_of(encoder))
 
 
 def test_boxes_come_from_the_faces_of_a_layout_photo(faces):

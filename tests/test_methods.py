@@ -62,10 +62,10 @@ def toy(tmp_path, monkeypatch):
 
 @pytest.fixture
 def somebody(toy):
-    embedding, seen = embed_person(toy, None, detect_faces(photo("astronaut"), index=0))
-    assert torch.equal(seen, photo("astronaut"))
-    assert embedding.extra["brightness"] == seen.mean()
-    return place(embedding, FaceBoxes((LEFT,), 256, 256), 0)
+    embedding, encoded = embed_person(toy, None, detect_faces(photo("astronaut"), maximum=1))
+    assert torch.equal(encoded.seen, photo("astronaut"))
+    assert embedding.extra["brightness"] == encoded.seen.mean()
+    return place(embedding, FaceBoxes((LEFT,), 256, 256))
 
 
 @torch.no_grad()

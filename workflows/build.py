@@ -161,7 +161,7 @@ def person(
     who: str,
     photo: str | None,
     face_boxes: list,
-    index: int = 0,
+    box: int = 1,
     landmarks: list | None = None,
     words: str | None = None,
 ) -> list:
@@ -177,7 +177,7 @@ def person(
         f"Place {who}",
         **who_it_is,
         boxes=face_boxes,
-        index=index,
+        box=str(box),
         local_strength=1.0,
         global_strength=1.0,
         **others,
@@ -307,7 +307,7 @@ def pose_from_photo(graph: Graph) -> None:
 def two_people(graph: Graph) -> None:
     """Two people, each in a box of their own."""
     places = boxes(graph, (0.12, 0.24, 0.28), (0.6, 0.2, 0.28))
-    persons = [person(graph, *someone, places, index) for index, someone in enumerate(graph.base.cast[:2])]
+    persons = [person(graph, *someone, places, box) for box, someone in enumerate(graph.base.cast[:2], 1)]
     prompt = "two persons wearing a red sweater and a black suit, outdoors with a beach in the background"
     finish(graph, "two_people", prompt, together(graph, *persons))
 
@@ -317,8 +317,8 @@ def two_people_own_words(graph: Graph) -> None:
     places = boxes(graph, (0.12, 0.24, 0.28), (0.6, 0.2, 0.28))
     wearing = "a person wearing a red sweater", "a person wearing a black suit"
     persons = [
-        person(graph, who, photo if graph.base is MINIATURE else None, places, index, words=wearing[index])
-        for index, (who, photo) in enumerate(graph.base.cast[:2])
+        person(graph, who, photo if graph.base is MINIATURE else None, places, box, words=wearing[box - 1])
+        for box, (who, photo) in enumerate(graph.base.cast[:2], 1)
     ]
     prompt = "two persons, outdoors with a beach in the background"
     finish(graph, "two_people_own_words", prompt, together(graph, *persons))
@@ -328,7 +328,7 @@ def three_people(graph: Graph) -> None:
     """Three people whose boxes overlap: each face keeps its own identity."""
     places = boxes(graph, (0.1, 0.3, 0.3), (0.35, 0.14, 0.3), (0.58, 0.3, 0.3))
     first, second, third = graph.base.cast
-    persons = [person(graph, *someone, places, index) for index, someone in enumerate((first, third, second))]
+    persons = [person(graph, *someone, places, box) for box, someone in enumerate((first, third, second), 1)]
     prompt = "three persons wearing a blue hoodie, a white t-shirt and a red sweater, with a gray background"
     finish(graph, "three_people", prompt, together(graph, *persons))
 

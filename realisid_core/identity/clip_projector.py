@@ -15,6 +15,7 @@ from ..model import Part, State, same_keys
 from ..perception import Faces, masked_crops, parse_faces
 from .encoder import Encoded
 from .fingerprint import digest, fingerprint, same_fingerprint
+from .photo_path import PhotoPath
 
 CROP_SIZE = 512
 
@@ -50,16 +51,16 @@ class CLIPProjectorEncoder:
     Args:
         tokens, width: shape of the features that the checkpoint was trained on, [T, W].
         image_encoder: the name of the image encoder that gave them, and `fingerprint` its weights' (may be empty).
-        keep: what the face parser is to keep where nobody parsed the faces yet.
+        path: from a photo to the crop, as it was in training; faces that nobody parsed yet are parsed that way.
     """
 
     def __init__(
-        self, projector: ModelPatcher, tokens: int, width: int, image_encoder: str, fingerprint: str, keep: str
+        self, projector: ModelPatcher, tokens: int, width: int, image_encoder: str, fingerprint: str, path: PhotoPath
     ):
         self.projector = projector
         self.shape = tokens, width
         self.image_encoder, self.fingerprint = image_encoder, fingerprint
-        self.keep = keep
+        self.path = path
 
     @cached_property
     def digest(self) -> str:
@@ -67,11 +68,13 @@ class CLIPProjectorEncoder:
 
     def embed(self, image_encoder: object, faces: Faces) -> Encoded:
         if faces.parsed is None:
-            faces = parse_faces(faces, "auto", self.keep)
+            method = self.path.parser if self.path.parser in ("person", "landmarks") else "auto"
+            faces = parse_faces(faces, method, self.path.keep)
         crops = masked_crops(faces, CROP_SIZE)
         features = clip_features(image_encoder, crops)
         self._check(image_encoder, features)
-        return Encoded(project(self.projector, features).mean(dim=0, keepdim=True), crops)
+        tokens = project(self.projector, features).mean(dim=0, keepdim=True)
+        return Encoded(tokens, crops, notes=PhotoPath.of(faces).differences(self.path))
 
     def null(self) -> Tensor:
         return project(self.projector, torch.zeros(1, *self.shape))

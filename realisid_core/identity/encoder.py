@@ -1,6 +1,6 @@
 """From photos to an identity: what every encoder offers, and what comes out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,11 +17,13 @@ class Encoded:
         tokens: `p_id`, [1, T, D].
         seen: the pictures that the encoder saw, [N, S, S, 3] in 0..1.
         extra: whatever else the method wants to know of a person, by name.
+        notes: what was done to the photos otherwise than in training, one sentence each.
     """
 
     tokens: Tensor
     seen: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 class Encoder(Protocol):

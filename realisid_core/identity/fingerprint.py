@@ -1,11 +1,13 @@
 """Telling networks apart by their weights."""
 
 import hashlib
+import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 NUMBERS = 16
+LONGEST = 400  # characters of a fingerprint
 TOLERANCE = 0.05  # relative; rounding to 8 bits of float stays below it, and other weights differ by more than 1
 
 
@@ -32,13 +34,17 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def same_fingerprint(a: str, b: str) -> bool:
-    """Whether two fingerprints are of the same weights, rounding aside. Raises ValueError where one is none."""
-    left, right = _numbers(a), _numbers(b)
+    """Whether two fingerprints are of the same weights, rounding aside."""
+    left, right = (torch.tensor([float(number) for number in written.split()]) for written in (a, b))
     return bool((left - right).norm() <= TOLERANCE * left.norm())
 
 
-def _numbers(written: str) -> Tensor:
-    values = torch.tensor([float(value) for value in written.split()])
-    if values.shape != (NUMBERS,) or not torch.isfinite(values).all():
-        raise ValueError(f"clip_fingerprint {written[:40]!r} is not one: expected {NUMBERS} numbers.")
-    return values
+def is_fingerprint(written: object) -> bool:
+    """Whether this is a fingerprint as `fingerprint` writes it."""
+    if not isinstance(written, str) or len(written) > LONGEST:
+        return False
+    try:
+        values = [float(number) for number in written.split()]
+    except ValueError:
+        return False
+    return len(values) == NUMBERS and all(map(math.isfinite, values))

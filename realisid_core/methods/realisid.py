@@ -27,7 +27,7 @@ def encoder(realisid: RealisIDModel) -> CLIPProjectorEncoder:
         config.clip_width,
         config.clip_vision,
         config.clip_fingerprint,
-        config.keep,
+        config.photo_path,
     )
 
 

@@ -31,6 +31,9 @@ CONFIG = checkpoint.RealisIDConfig(
     clip_tokens=networks.IMAGE_TOKENS,
     clip_width=networks.IMAGE_WIDTH,
     local_size=networks.LOCAL_SIZE,
+    detector="",
+    face_margin=0.1,
+    parser="world",
 )
 
 
