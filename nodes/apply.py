@@ -24,6 +24,13 @@ ONE_PASS = io.Boolean.Input(
     tooltip="Shows all persons in one pass, where each region sees its own identity, instead of one pass a person: "
     "cheaper with several people, less exact.",
 )
+ANY_SIZE = io.Boolean.Input(
+    "any_size",
+    default=False,
+    optional=True,
+    tooltip="Accepts a latent of another size than the boxes were drawn for, as the whole picture enlarged. Off, it is "
+    "refused: it could be a crop, which would get everyone's face again.",
+)
 SHARING = io.Combo.Input(
     "sharing",
     options=values(Sharing),
@@ -91,16 +98,16 @@ class ApplyLocalBranch(io.ComfyNode):
             "Apply Local Branch (RealisID)",
             "Works on each face enlarged: likeness, head pose and expression, also where the face is small.",
             REUSE,
+            ANY_SIZE,
         )
 
     @classmethod
     def execute(
-        cls, positive, negative, realisid, persons, strength, start, end, control_net=None, reuse=1
+        cls, positive, negative, realisid, persons, strength, start, end, control_net=None, reuse=1, any_size=False
     ) -> io.NodeOutput:
         branch = local_branch(realisid, control_net)
-        return io.NodeOutput(
-            *apply_branch(branch, positive, negative, persons, Settings(strength, (start, end), reuse))
-        )
+        settings = Settings(strength, (start, end), reuse, any_size)
+        return io.NodeOutput(*apply_branch(branch, positive, negative, persons, settings))
 
 
 class ApplyGlobalBranch(io.ComfyNode):
@@ -113,6 +120,7 @@ class ApplyGlobalBranch(io.ComfyNode):
             REUSE,
             ONE_PASS,
             SHARING,
+            ANY_SIZE,
         )
 
     @classmethod
@@ -129,8 +137,8 @@ class ApplyGlobalBranch(io.ComfyNode):
         reuse=1,
         one_pass=False,
         sharing=Sharing.OWN_REGION.value,
+        any_size=False,
     ) -> io.NodeOutput:
         branch = global_branch(realisid, control_net, chosen("sharing", sharing, Sharing), one_pass)
-        return io.NodeOutput(
-            *apply_branch(branch, positive, negative, persons, Settings(strength, (start, end), reuse))
-        )
+        settings = Settings(strength, (start, end), reuse, any_size)
+        return io.NodeOutput(*apply_branch(branch, positive, negative, persons, settings))

@@ -32,7 +32,7 @@ class FaceBox:
         """`(x0, y0, x1, y1)` on a grid of `width` × `height` cells: pixels, latent cells or feature cells."""
         return self.x * width, self.y * height, (self.x + self.width) * width, (self.y + self.height) * height
 
-    def seen_from(self, area: tuple[int, int, int, int], width: float, height: float) -> "FaceBox":
+    def seen_from(self, area: tuple[float, float, float, float], width: float, height: float) -> "FaceBox":
         """The same box in fractions of `area` = `(y, x, height, width)`, a part of a frame of `width` × `height`."""
         y, x, area_height, area_width = area
         x0, y0, x1, y1 = self.scaled(width, height)

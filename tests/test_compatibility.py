@@ -128,7 +128,7 @@ def test_a_person_in_an_area_is_where_the_frame_has_them(cells):
     noise = torch.randn(1, 12, cells, cells)
 
     def run(positive, who, noise):
-        conds = apply("global", positive, prompt(""), miniature().realisid, [who])
+        conds = apply("global", positive, prompt(""), miniature().realisid, [who], any_size=True)
         sampler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor([3.0, 0.0])
         latent = torch.zeros_like(noise)
         return comfy.samplers.sample(model, noise, *conds, 1.0, model.load_device, sampler, sigmas, latent_image=latent)

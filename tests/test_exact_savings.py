@@ -4,10 +4,12 @@ import gc
 import weakref
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import comfy.model_management
 import pytest
 import torch
+from comfy.patcher_extension import CallbacksMP
 from pictures import (
     FRAME,
     LATENT,
@@ -29,6 +31,7 @@ from realisid_core.conditions.location_mask import location_mask
 from realisid_core.miniature.loading import load_miniature
 from realisid_core.sampling import batching
 from realisid_core.sampling.guidance import IdentityGuidance
+from realisid_core.sampling.run_cache import free_memory
 
 BRANCHES = ["local", "global"]
 
@@ -87,20 +90,23 @@ def test_a_run_leaves_nothing_behind():
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in modules)
 
 
-def test_an_interrupted_run_leaves_nothing_behind():
-    positive, negative = applied("local", reuse=2)
+@pytest.mark.parametrize("guided", [False, True])
+def test_an_interrupted_run_leaves_nothing_behind(guided):
+    """The host cleans ControlNets up only after a run that was not interrupted."""
+    positive, negative = apply_to(applied("local", reuse=2), "global", 2)
+    model = IdentityGuidance(5.0).patch(miniature().model) if guided else miniature().model.clone()
 
     def interrupt(*_):
         raise comfy.model_management.InterruptProcessingException
 
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        sample(positive, negative, IdentityGuidance(5.0).patch(miniature().model), callback=interrupt)
+        sample(positive, negative, model, callback=interrupt)
     control = positive[0][1]["control"]
-    assert control.run is None
+    assert control.run is control.previous_controlnet.run is None
+    assert not any(model.callbacks.get(CallbacksMP.ON_CLEANUP, {}).values()), "and the model is as it was"
 
 
 def test_a_branch_does_not_keep_the_model_alive():
-    """Not even without the guidance node, after which the host leaves an interrupted run's ControlNets as they are."""
     control = applied("local")[0][0][1]["control"]
     model = load_miniature(Path("no such folder")).model.model
     control.pre_run(model, lambda percent: 0.0)
@@ -130,6 +136,17 @@ def test_where_the_host_splits_its_batch_the_persons_are_split(branch, batches, 
     with passes_counted(miniature().model) as (model, unet_rows):
         sample(*applied(branch, 5), model, steps=1)
     assert (unet_rows, rows) == ([1, 1], batches)
+
+
+def test_the_budget_of_a_run_is_what_the_host_itself_would_batch_into(monkeypatch):
+    """Since dynamic VRAM, newer hosts ask the model's patcher; memory that weights take counts as free there."""
+    patcher, device = miniature().model, torch.device("cpu")
+    model = SimpleNamespace(current_patcher=patcher)
+    monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda device: 5.0)
+    monkeypatch.delattr(type(patcher), "get_free_memory", raising=False)
+    assert free_memory(model, device) == 5.0
+    monkeypatch.setattr(type(patcher), "get_free_memory", lambda self, device: 7.0, raising=False)
+    assert free_memory(model, device) == 7.0
 
 
 def peak_bytes(run) -> int:

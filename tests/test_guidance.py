@@ -4,6 +4,7 @@ import comfy.sample
 import comfy.samplers
 import pytest
 import torch
+from comfy.controlnet import ControlBase
 from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_custom_sampler import DualCFGGuider
 from pictures import close, miniature, passes_counted, prompt, rows_of, sample
@@ -212,6 +213,52 @@ def test_other_patches_see_each_prompt_of_a_guider_under_its_own_number(applied,
     noise, latent = torch.randn(1, 12, 32, 32), torch.zeros(1, 12, 32, 32)
     guider.sample(noise, latent, comfy.samplers.sampler_object("euler"), torch.tensor([SIGMA, 0.0]))
     assert sorted(seen) == [0, 1, 1, 2]  # negative, the second prompt with and without identity, the first
+
+
+class Watching(ControlBase):
+    """A ControlNet of another pack that looks, before or after it asks the rest of its chain, whose rows it has."""
+
+    def __init__(self, seen, early=False):
+        super().__init__()
+        self.seen, self.early = seen, early
+
+    def get_control(self, x_noisy, t, cond, batched_number, transformer_options):
+        numbers = transformer_options["cond_or_uncond"]
+        previous = self.previous_controlnet
+        control = previous and previous.get_control(x_noisy, t, cond, batched_number, transformer_options)
+        self.seen.extend(numbers if self.early else transformer_options["cond_or_uncond"])
+        return control
+
+
+@pytest.mark.parametrize("place", ["behind", "before", "before, and early"])
+def test_other_controlnets_see_the_text_only_row_as_one_of_its_prompt(applied, place):
+    """Control packs weigh the positive's rows and the negative's apart."""
+    seen = []
+    watching = Watching(seen, early="early" in place)
+    conds = tuple([[tokens, dict(options)] for tokens, options in conditioning] for conditioning in applied)
+    ours = conds[0][0][1]["control"]
+    if place == "behind":
+        ours = ours.copy().set_previous_controlnet(watching)
+    else:
+        ours = watching.set_previous_controlnet(ours)
+    for conditioning in conds:
+        conditioning[0][1]["control"] = ours
+    one_step(*conds, 7.5, IdentityGuidance(5.0).patch(miniature().model))
+    assert sorted(seen) == [0, 0, 1]
+
+
+def test_a_model_function_wrapper_sees_the_text_only_row_as_one_of_its_prompt(applied):
+    seen = []
+
+    def wrapper(apply_model, given):
+        seen.append((given["cond_or_uncond"], given["c"]["transformer_options"]["cond_or_uncond"]))
+        return apply_model(given["input"], given["timestep"], **given["c"])
+
+    model = miniature().model.clone()
+    model.set_model_unet_function_wrapper(wrapper)
+    guided = one_step(*applied, 7.5, IdentityGuidance(5.0).patch(model))
+    assert [sorted(numbers) for call in seen for numbers in call] == [[0, 0, 1]] * 2
+    assert close(guided, one_step(*applied, 7.5, IdentityGuidance(5.0).patch(miniature().model)))
 
 
 def test_a_negative_that_went_through_no_branch_gets_none(applied):

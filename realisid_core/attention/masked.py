@@ -17,6 +17,11 @@ from ..geometry import FaceBox
 from ..resampling import own_regions
 
 
+def cross_attentions(network: nn.Module) -> list[BasicTransformerBlock]:
+    """The blocks whose `attn2` reads the context."""
+    return [module for module in network.modules() if isinstance(module, BasicTransformerBlock)]
+
+
 def token_mask(boxes: Sequence[FaceBox], tokens: int, height: int, width: int, device=None) -> Tensor:
     """M (InstantFamily, Eq. 7 and 8): [height · width, N · tokens], True where a position may see a token.
 
@@ -47,8 +52,7 @@ def masked_cross_attention(
         options = {**kwargs.get("transformer_options", {}), "optimized_attention_override": _with_mask}
         return args, {**kwargs, "mask": biases[key], "transformer_options": options}
 
-    blocks = (module for module in network.modules() if isinstance(module, BasicTransformerBlock))
-    hooks = [block.attn2.register_forward_pre_hook(add_mask, with_kwargs=True) for block in blocks]
+    hooks = [block.attn2.register_forward_pre_hook(add_mask, with_kwargs=True) for block in cross_attentions(network)]
     try:
         yield
     finally:

@@ -2,15 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from copy import copy
 from functools import cached_property
 from typing import ClassVar
 
 import comfy.model_base
+import comfy.model_management
 import torch
 from comfy.controlnet import ControlNet
 from torch import Tensor, nn
 
 from ..geometry import FaceBox
+from ..host import core_patcher
 from ..model import RealisIDModel
 from ..persons import Person
 from .injection import Injection
@@ -33,6 +36,12 @@ class Branch(ABC):
     hint_channels: ClassVar[int | None] = None
 
     def __init__(self, realisid: RealisIDModel, control: ControlNet, view: View, y_mode: str):
+        channels = control.control_model.input_hint_block[0].weight.shape[1]
+        if self.hint_channels not in (None, channels):
+            raise ValueError(
+                f"control_net takes hints of {channels} channels; the {self.name} branch shows it a picture of "
+                f"{self.hint_channels}. Connect a ControlNet for RGB pictures, or disconnect it."
+            )
         self.realisid = realisid
         self.control = control
         self.view = view
@@ -60,6 +69,10 @@ class Branch(ABC):
     def passes(self, persons: Sequence[Person]) -> list[tuple[int, ...]]:
         """The passes of the network that a row takes: for each, whom it shows, by their numbers among `persons`."""
         return [(number,) for number, person in enumerate(persons) if self.strength_of(person) > 0]
+
+    def reaches(self, boxes: Sequence[FaceBox]) -> bool:
+        """Whether a pass for these face boxes, of which a row may show nothing, adds anything to it."""
+        return True
 
     def one_run_for(self, boxes: Sequence[tuple[FaceBox, ...]]) -> bool:
         """Whether one run of the network can show passes with these face boxes."""
@@ -94,6 +107,24 @@ class Branch(ABC):
             boxes: those of all persons.
             height, width: of the feature map.
         """
+
+    def options(self) -> tuple:
+        """How it works, besides its network."""
+        return self.view, self.y_mode
+
+    def same_as(self, other: "Branch") -> bool:
+        """Whether both are one branch, which can act for the persons of both."""
+        network = type(self), self.network, self.realisid.config, self.options()
+        return network == (type(other), other.network, other.realisid.config, other.options())
+
+    def with_network(self, network: nn.Module, load_device: torch.device) -> "Branch":
+        """The same branch on another copy of its network."""
+        control = self.control.copy()
+        control.control_model = network
+        control.control_model_wrapped = core_patcher(network, load_device, comfy.model_management.unet_offload_device())
+        other = copy(self)
+        other.control = control
+        return other
 
     def refuse_other_models(self, model: comfy.model_base.BaseModel) -> None:
         """Raise ValueError where `model` has no UNet that this branch's injection fits."""

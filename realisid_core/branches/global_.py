@@ -6,6 +6,7 @@ from comfy.controlnet import ControlNet
 from torch import Tensor
 
 from ..attention.masked import masked_cross_attention
+from ..checks import check_flag
 from ..conditions.location_mask import location_mask
 from ..geometry import FaceBox
 from ..model import RealisIDModel
@@ -36,6 +37,7 @@ class GlobalBranch(Branch):
         one_pass: bool = False,
     ):
         super().__init__(realisid, control, WholeLatent(), y_mode)
+        check_flag("one_pass", one_pass)
         self.sharing = sharing
         self.one_pass = one_pass
 
@@ -58,6 +60,9 @@ class GlobalBranch(Branch):
             return super().features(inputs, boxes)
         with masked_cross_attention(self.network, boxes, self.null_tokens.shape[1], tuple(inputs.x.shape[-2:])):
             return super().features(inputs, boxes)
+
+    def options(self) -> tuple:
+        return *super().options(), self.sharing, self.one_pass
 
     def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> Tensor | list[float]:
         return self.sharing.shares(boxes, height, width)

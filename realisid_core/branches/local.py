@@ -66,5 +66,11 @@ class LocalBranch(Branch):
     def hint_key(self, boxes: Sequence[FaceBox], height: int, width: int) -> Hashable:
         return self.view.face_image_key(*boxes, height, width)
 
+    def reaches(self, boxes: Sequence[FaceBox]) -> bool:
+        return any(box.x < 1 and box.y < 1 and box.x + box.width > 0 and box.y + box.height > 0 for box in boxes)
+
+    def options(self) -> tuple:
+        return *super().options(), self.pose_hint
+
     def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> list[float]:
         return [1.0] * len(boxes)

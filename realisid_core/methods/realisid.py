@@ -6,6 +6,7 @@ from comfy.cldm.cldm import ControlNet as ControlNetwork
 from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 
+from ..attention.masked import cross_attentions
 from ..branches.global_ import GlobalBranch
 from ..branches.loading import branch_part
 from ..branches.local import LocalBranch
@@ -78,6 +79,13 @@ def _network(name: str, realisid: RealisIDModel, control_net: ControlNet | None)
             raise ValueError(
                 f"control_net is a {type(control_net).__name__}; expected an SDXL ControlNet with its own weights. "
                 "Disconnect it to use the RealisID model's own branch."
+            )
+        widths = {block.attn2.to_k.in_features for block in cross_attentions(control_net.control_model)}
+        if widths != {realisid.config.context_dim}:
+            found = " and ".join(map(str, sorted(widths))) or "none"
+            raise ValueError(
+                f"control_net reads tokens of width {found}; those of the ID embedding have "
+                f"{realisid.config.context_dim}. Connect an SDXL ControlNet with cross-attention, or disconnect it."
             )
         return control_net, "prompt"
     own = realisid.parts.get(name)

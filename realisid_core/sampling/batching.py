@@ -49,9 +49,15 @@ class Batching:
     unet_batch: torch.Size
 
     def injection(self, rows: Sequence[Row]) -> Injection:
-        """For each row the combination over persons, [R + 1, C, H, W] a feature map; the last one is zero."""
+        """For each row the combination over persons, [R + 1, C, H, W] a feature map; the last one is zero.
+
+        Nothing where no row shows anything that the branch acts on.
+        """
         passes = self.branch.passes(self.persons)
         items = [Item(number, row, shown) for number, row in enumerate(rows) for shown in passes]
+        items = [item for item in items if self.branch.reaches(item.boxes)]
+        if not items:
+            return {}
         at_once = items_at_once(self.branch, items, self.unet_batch)
         sums: Injection = {}
         for group in (items[i : i + at_once] for i in range(0, len(items), at_once)):

@@ -1,23 +1,28 @@
 """A branch, for all persons of a picture, as something that the host treats like any other ControlNet."""
 
+import copy
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import comfy.model_base
+import torch
 from comfy.controlnet import ControlBase
+from comfy.patcher_extension import CallbacksMP
 from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
 from ..branches.branch import Branch
 from ..branches.injection import Injection, map_injection
 from ..branches.views import branch_vector
+from ..geometry import FaceBox
 from ..persons import Person
 from .batching import Batching, Reuse
-from .frames import Frame
-from .rows import FRAME_KEY, ROW_KEY, IdentityMode, Row, distinct, read_rows
+from .frames import Frame, Size
+from .rows import FRAME_KEY, ROW_KEY, IdentityMode, Row, distinct, read_rows, show_prompts
 from .run_cache import RunCache
+from .settings import Settings
 
 
 @dataclass
@@ -27,28 +32,36 @@ class Run:
     model: comfy.model_base.BaseModel
     reuse: Reuse
     cache: RunCache = field(default_factory=RunCache)
-    frame: Frame = field(default_factory=Frame)
 
 
 class BranchControl(ControlBase):
-    """One branch for all persons.
+    """One branch for all persons, of whom there is at least one.
 
     Rows of a batch that would get the same are computed once, rows that get nothing not at all.
-
-    Args:
-        reuse: compute the features at every `reuse`-th evaluation of the model and use them again in between.
     """
 
-    def __init__(self, branch: Branch, persons: Sequence[Person], reuse: int = 1):
+    def __init__(self, branch: Branch, persons: Sequence[Person], settings: Settings):
         super().__init__()
         self.branch = branch
-        self.persons = list(persons)
-        self.reuse = reuse
+        self.persons = tuple(persons)
+        self.settings = settings
+        self.frame = Frame.of(persons, settings.any_size)
         self.run: Run | None = None
+        self.set_cond_hint(self.frame.hint(), settings.strength, settings.percent_range)
+
+    # What the host asks of a ControlNet
 
     def copy(self) -> "BranchControl":
-        other = BranchControl(self.branch, self.persons, self.reuse)
+        other = BranchControl(self.branch, self.persons, self.settings)
         self.copy_to(other)
+        return other
+
+    def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> "BranchControl":
+        """A copy with a network of its own for another device, as the host makes of its ControlNets since 0.22."""
+        other = self.copy()
+        other.branch = self.branch.with_network(copy.deepcopy(self.branch.network), load_device)
+        if autoregister:
+            self.multigpu_clones[load_device] = other
         return other
 
     def get_models(self) -> list:
@@ -57,11 +70,25 @@ class BranchControl(ControlBase):
     def pre_run(self, model, percent_to_timestep_function) -> None:
         super().pre_run(model, percent_to_timestep_function)
         self.branch.refuse_other_models(model)
-        self.run = Run(weakref.proxy(model), Reuse(self.reuse))  # the host decides how long the model lives
+        self.forget()
+        self.run = Run(weakref.proxy(model), Reuse(self.settings.reuse))  # the host decides how long the model lives
+        self._forget_after_the_run_of(model.current_patcher)
+
+    def _forget_after_the_run_of(self, patcher) -> None:
+        """However it ends: the host cleans ControlNets up only after a run that was not interrupted."""
+        key = f"realisid {id(self)}"
+
+        def forget(ended) -> None:
+            self.forget()
+            ended.remove_callbacks_with_key(CallbacksMP.ON_CLEANUP, key)
+
+        if patcher is not None:
+            patcher.remove_callbacks_with_key(CallbacksMP.ON_CLEANUP, key)
+            patcher.add_callback_with_key(CallbacksMP.ON_CLEANUP, key, forget)
 
     def forget(self) -> None:
         """Drop what was held for one run of the sampler."""
-        self.run = None
+        self.run = self.cond_hint = None
 
     def cleanup(self) -> None:
         self.forget()
@@ -73,6 +100,7 @@ class BranchControl(ControlBase):
         return bool(self.branch.passes(self.persons)) and self.strength != 0 and bool(in_range)
 
     def get_control(self, x_noisy, t, cond, batched_number, transformer_options) -> Injection | None:
+        show_prompts(transformer_options)
         previous = None
         if self.previous_controlnet is not None:
             previous = self.previous_controlnet.get_control(x_noisy, t, cond, batched_number, transformer_options)
@@ -83,24 +111,29 @@ class BranchControl(ControlBase):
         batching = Batching(self.branch, self.persons, self.run.cache, self.run.model, x_noisy.shape)
         key = _reuse_key(different, transformer_options)
         sums = self.run.reuse(key, t[0], partial(batching.injection, different))
+        if not sums:
+            return previous
         per_row = map_injection(lambda feature: feature[numbers], sums)
         return self.control_merge(per_row, previous, output_dtype=None)
 
-    def _rows(self, x_noisy: Tensor, t: Tensor, cond: dict, whole: tuple[int, int] | None) -> list[Row]:
+    def _rows(self, x_noisy: Tensor, t: Tensor, cond: dict, whole: Size | None) -> list[Row]:
         """Each latent of the batch. `whole` is the size of the picture in cells, where the model's wrapper says it."""
         sampling, dtype = self.run.model.model_sampling, self.branch.dtype
         x = sampling.calculate_input(t, x_noisy).to(dtype).split(1)
         timesteps = sampling.timestep(t).to(dtype).split(1)
         y = branch_vector(cond.get("y"), self.branch.y_mode)
         y = [None] * len(x) if y is None else repeat_to_batch_size(y, len(x)).to(x_noisy.device, dtype).split(1)
-        latent = tuple(x_noisy.shape[-2:])
-        return [
-            Row(identity, self._boxes(identity, area, latent, whole), *values)
-            for (identity, area), *values in zip(read_rows(cond.get(ROW_KEY), len(x)), x, timesteps, y, strict=True)
-        ]
+        marks = read_rows(cond.get(ROW_KEY), len(x))
+        boxes = [self._boxes(number, *mark, tuple(x_noisy.shape[-2:]), whole) for number, mark in enumerate(marks)]
+        identities = [identity for identity, _ in marks]
+        return [Row(*values) for values in zip(identities, boxes, x, timesteps, y, strict=True)]
 
-    def _boxes(self, identity: IdentityMode, area, latent, whole) -> tuple:
-        return () if identity == IdentityMode.OFF else self.run.frame.boxes_in(area, latent, whole, self.persons)
+    def _boxes(self, number: int, identity: IdentityMode, area, latent: Size, whole) -> tuple[FaceBox, ...]:
+        """Everyone's face box in fractions of a latent; a tiler has set `cond_hint` to what each latent shows."""
+        if identity == IdentityMode.OFF:
+            return ()
+        tile = None if self.cond_hint is None else self.cond_hint[number % len(self.cond_hint)]
+        return self.frame.boxes_in(area, latent, whole, self.cond_hint_original, tile, self.persons)
 
 
 def _reuse_key(rows: Sequence[Row], options: dict) -> tuple:

@@ -7,18 +7,19 @@ the model predicts.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
 
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ..checks import check_number, check_range
 from .control import BranchControl
-from .rows import FRAME_KEY, IdentityMode, identity_of, with_identity
+from .rows import FRAME_KEY, PROMPTS_KEY, IdentityMode, identity_of, prompt_numbers, with_identity
 
+MOST_GUIDANCE = 100.0
 TEXT_GUIDANCE_KEY = "realisid_text_guidance"
-PROMPTS_KEY = "realisid_prompts"  # for each of the predictions asked for, the number of its prompt in the guider's list
 
 
 def needs_text_only(text_guidance: float, identity_guidance: float) -> bool:
@@ -47,6 +48,9 @@ class IdentityGuidance:
         identity_start: fraction of the schedule until which the identity is withheld (FastComposer).
         text_only_range: fractions of the schedule between which the text-only pass is run; outside, text and identity
             share one weight, λ_t. A saving that changes the picture.
+
+    Raises:
+        ValueError: a number that is none, or out of its range.
     """
 
     identity_guidance: float
@@ -54,14 +58,17 @@ class IdentityGuidance:
     identity_start: float = 0.0
     text_only_range: tuple[float, float] = (0.0, 1.0)
 
+    def __post_init__(self) -> None:
+        check_number("identity_guidance", self.identity_guidance, -MOST_GUIDANCE, MOST_GUIDANCE)
+        check_number("identity_start", self.identity_start, 0.0, 1.0)
+        check_range("text_only_", self.text_only_range)
+
     def patch(self, model):
         """A clone of the host's MODEL with this guidance; the given one is left as it was."""
         patched = model.clone()
         for kind, wrapper in (
-            (WrappersMP.OUTER_SAMPLE, forget_afterwards),
             (WrappersMP.PREDICT_NOISE, tell_text_guidance),
             (WrappersMP.CALC_COND_BATCH, self.calc_cond_batch),
-            (WrappersMP.APPLY_MODEL, show_text_rows_as_their_prompts),
         ):
             patched.remove_wrappers_with_key(kind, "realisid")
             patched.add_wrapper_with_key(kind, "realisid", wrapper)
@@ -90,7 +97,10 @@ class IdentityGuidance:
             return executor(model, identified, x_in, timestep, model_options)
 
         text_only = [[self._text_only(c, model) for c in conds[i]] for i in guided]
-        model_options["transformer_options"][PROMPTS_KEY] = [*range(len(conds)), *guided]
+        options = model_options["transformer_options"]
+        options[PROMPTS_KEY] = [*range(len(conds)), *guided]
+        if "model_function_wrapper" in model_options:
+            model_options["model_function_wrapper"] = with_prompts(model_options["model_function_wrapper"], options)
         out = executor(model, identified + text_only, x_in, timestep, model_options)
         for i, prediction in zip(guided, out[len(conds) :], strict=True):
             out[i] = guided_conditional(prediction, out[i], text_guidance, self.identity_guidance)
@@ -149,20 +159,10 @@ def tell_text_guidance(executor, x, timestep, model_options=None, seed=None):
     return executor(x, timestep, options, seed)
 
 
-def forget_afterwards(executor, *args, **kwargs):
-    """However a run ends: the host cleans ControlNets up only after one that was not interrupted."""
-    try:
-        return executor(*args, **kwargs)
-    finally:
-        for conds in executor.class_obj.conds.values():
-            for conditioning in conds:
-                for branch in branches(conditioning):
-                    branch.forget()
+def with_prompts(function: Callable, options: dict) -> Callable:
+    """A `model_function_wrapper` of another pack, shown a text-only row as one of its prompt."""
 
+    def wrapped(apply_model, given: dict):
+        return function(apply_model, {**given, "cond_or_uncond": prompt_numbers(options, given["cond_or_uncond"])})
 
-def show_text_rows_as_their_prompts(executor, *args, **kwargs):
-    """Other patches tell rows apart by their prompt's number, 0 the positive and 1 the negative in most guiders."""
-    for options in (*args, *kwargs.values()):
-        if isinstance(options, dict) and PROMPTS_KEY in options:
-            options["cond_or_uncond"] = [options[PROMPTS_KEY][i] for i in options["cond_or_uncond"]]
-    return executor(*args, **kwargs)
+    return wrapped

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..geometry import FaceBox
 
 ROW_KEY = "realisid_row"
+PROMPTS_KEY = "realisid_prompts"  # in transformer_options: for each prediction the number of its prompt in the guider
 FRAME_KEY = "realisid_frame"  # in transformer_options: (height, width) of the whole latent, which areas are parts of
 
 Area = tuple[int, int, int, int]
@@ -45,6 +46,22 @@ class RowCondition(comfy.conds.CONDRegular):
             height, width, y, x = area
             row[:, 1:] = torch.tensor([y, x, height, width])
         return self._copy_with(comfy.utils.repeat_to_batch_size(row, batch_size))
+
+
+def show_prompts(options: dict) -> None:
+    """Let other ControlNets and patches see a text-only row as one of its prompt, by `cond_or_uncond`.
+
+    They tell rows apart by it: in most guiders 0 is the positive and 1 the negative. The list is changed in place, for
+    who has read it already.
+    """
+    if PROMPTS_KEY in options:
+        numbers = options["cond_or_uncond"]
+        numbers[:] = prompt_numbers(options, numbers)
+
+
+def prompt_numbers(options: dict, numbers: Sequence[int]) -> list[int]:
+    """For the predictions of these numbers, the numbers of their prompts."""
+    return [options[PROMPTS_KEY][number] for number in numbers]
 
 
 def with_identity(conditioning: dict, identity: IdentityMode) -> dict:

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import comfy.model_management
 import torch
-from comfy.ldm.modules.attention import BasicTransformerBlock
 from comfy.model_base import BaseModel
 from torch import Tensor, nn
+
+from ..attention.masked import cross_attentions
 
 LayerCache = dict[nn.Module, dict[Hashable, Tensor]]
 """What a layer gave for each key."""
@@ -42,8 +43,7 @@ class RunCache:
 
 def token_projections(network: nn.Module) -> list[nn.Linear]:
     """The layers that make keys and values of the ID tokens."""
-    blocks = [module for module in network.modules() if isinstance(module, BasicTransformerBlock)]
-    return [layer for block in blocks for layer in (block.attn2.to_k, block.attn2.to_v)]
+    return [layer for block in cross_attentions(network) for layer in (block.attn2.to_k, block.attn2.to_v)]
 
 
 def layer_budget(
@@ -59,12 +59,18 @@ def layer_budget(
         unet_batch: the shape of the UNet's own batch.
         x: what the branch computes on.
     """
-    free = comfy.model_management.get_free_memory(x.device) - model.memory_required(list(unet_batch)) * HEADROOM
+    free = free_memory(model, x.device) - model.memory_required(list(unet_batch)) * HEADROOM
     used = sum(value.nbytes for values in layers.values() for value in values.values())
     feature_map = network.model_channels * unet_batch[-2] * unet_batch[-1] * x.element_size()
     features = sum(layer.out_features for layer in token_projections(network))
     identity = tokens * features * x.element_size()
     return min(free, max(2 * (identity + feature_map), CACHED_MAPS * feature_map) - used)
+
+
+def free_memory(model: BaseModel, device: torch.device) -> float:
+    """Bytes that the host would batch into: of newer hosts, what weights under dynamic VRAM would make room for too."""
+    ask = getattr(model.current_patcher, "get_free_memory", comfy.model_management.get_free_memory)
+    return ask(device)
 
 
 @contextmanager

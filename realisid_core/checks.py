@@ -1,0 +1,27 @@
+"""What a number that somebody sets may be."""
+
+import math
+
+
+def check_number(name: str, value: object, least: float, most: float) -> None:
+    """Raises ValueError, naming `name`, unless `value` is a finite number from `least` to `most`; bool is none."""
+    if type(value) not in (int, float) or not math.isfinite(value) or not least <= value <= most:
+        raise ValueError(f"{name} is {value!r}; expected a number from {least:g} to {most:g}. Set it to one.")
+
+
+def check_range(name: str, value: tuple[float, float]) -> None:
+    """Raises ValueError unless both ends of `value` are fractions of the noise schedule."""
+    for end, fraction in zip(("start", "end"), value, strict=True):
+        check_number(f"{name}{end}", fraction, 0.0, 1.0)
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Raises ValueError, naming `name`, unless `value` is a whole number from `least` to `most`; bool is none."""
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} is {value!r}; expected a whole number from {least} to {most}. Set it to one.")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raises ValueError, naming `name`, unless `value` is True or False."""
+    if type(value) is not bool:
+        raise ValueError(f"{name} is {value!r}; expected true or false. Set it to one.")
