@@ -16,8 +16,9 @@ from realisid_core.miniature import networks
 from realisid_core.miniature.initial import seeded
 from realisid_core.miniature.loading import load_miniature
 from realisid_core.training.base import Base
-from realisid_core.training.loop import Training, make_accelerator
+from realisid_core.training.loop import Training
 from realisid_core.training.settings import Settings
+from realisid_core.training.setup import make_accelerator
 from realisid_core.training.shards import DatasetInfo, npy, write_shard
 
 CELLS, CHANNELS = 16, networks.LATENT_CHANNELS
@@ -57,13 +58,23 @@ def random_shards(folder: Path, shards: int = 2, samples: int = 5, base: str = "
     return folder
 
 
+def random_samples(seed: int, count: int) -> list[dict[str, bytes]]:
+    """More of them, for a shard that comes later."""
+    random = np.random.default_rng(seed)
+    return [_random_sample(random, CELLS * 8) for _ in range(count)]
+
+
 def _random_sample(random: np.random.Generator, size: int) -> dict[str, bytes]:
     side = random.uniform(0.2, 0.6)
     landmarks = random.random((478, 2)) * side + random.random(2) * (1 - side)
     picture = io.BytesIO()
     Image.new("RGB", (16, 16)).save(picture, "JPEG")
     colour = random.choice(["red", "blue"])
-    facts = {"caption": f"a person in {colour}", "source": "", "sizes": [size, size, 0, 0, size, size]}
+    facts = {
+        "caption": f"a person in {colour}",
+        "source": f"noise {random.integers(10**6)}",
+        "sizes": [size, size, 0, 0, size, size],
+    }
     return {
         "latent.npy": npy(random.standard_normal((CHANNELS, size // 8, size // 8)).astype(np.float16)),
         "features.npy": npy(random.standard_normal((TOKENS, WIDTH)).astype(np.float16)),

@@ -1,6 +1,5 @@
 """`prepare` on real photos: what it keeps, what it drops and why, and going on after being killed."""
 
-import io
 import json
 import os
 import subprocess
@@ -19,13 +18,19 @@ from PIL import Image
 
 from realisid_core.geometry import from_pixels
 from realisid_core.perception import crop_frame, detect_faces, face_landmarks
+from realisid_core.training import prepare as preparing
 from realisid_core.training.data import read_sample
-from realisid_core.training.pictures import Rules, make_portrait, read_candidates, square_crop
+from realisid_core.training.photos import Photos, caption_of, read_candidates
+from realisid_core.training.pictures import Dropped, Rules, make_portrait, read_picture, square_crop
 from realisid_core.training.prepare import Job, describe, encoders, prepare
 from realisid_core.training.shards import Shards, is_done
 
 PACK = Path(__file__).resolve().parent.parent
 RULES = Rules(image_size=256, smallest_side=128)
+
+
+def job(output: Path, images: Path, rules: Rules = RULES, **options) -> Job:
+    return Job(output, "miniature", Photos(str(images), rules, **options))
 
 
 def save(array: np.ndarray, path: Path, caption: str | None = "a person") -> None:
@@ -54,7 +59,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("shards")
-    return output, prepare(Job(output, "miniature", RULES, images=str(folder)))
+    return output, prepare(job(output, folder))
 
 
 def test_the_report_says_what_was_dropped_and_why(prepared):
@@ -107,7 +112,7 @@ def test_a_webdataset_gives_what_the_folder_gives(prepared, folder, tmp_path):
         for path in sorted(folder.iterdir()):
             tar.add(path, path.name.replace(" ", "_"))
     output = tmp_path / "shards"
-    report = prepare(Job(output, "miniature", RULES, images=str(tmp_path)))
+    report = prepare(job(output, tmp_path))
     assert report["dropped"] == prepared[1]["dropped"]
     ours, theirs = (sorted(read_all(at), key=lambda s: s.caption) for at in (output, prepared[0]))
     for a, b in zip(ours, theirs, strict=True):
@@ -123,16 +128,86 @@ def test_a_webdataset_lies_wherever_its_name_says(folder, tmp_path):
     assert [candidate.caption for candidate in read_candidates(path)] == ["a woman in a spacesuit"]
 
 
-def test_a_caption_in_another_encoding_or_a_picture_that_went_is_one_picture_lost(tmp_path):
+def test_a_picture_that_went_is_one_picture_lost(tmp_path):
     path = tmp_path / "somebody.jpg"
-    path.with_suffix(".json").write_bytes('{"caption": "é"}'.encode("latin-1"))
+    path.with_suffix(".txt").write_text("somebody")
     (found,) = read_candidates([path])
-    assert (found.data, found.caption) == (b"", None)
+    assert (found.data, found.caption) == (b"", "somebody")
+
+
+CAPTION = "ein Mädchen, 女孩"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_caption_in_a_unicode_encoding_is_read_as_it_was_written(encoding):
+    assert caption_of(CAPTION.encode(encoding), None) == CAPTION
+    assert caption_of(None, json.dumps({"caption": CAPTION}, ensure_ascii=False).encode(encoding)) == CAPTION
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("ein Mädchen".encode("latin-1"), "caption is not UTF-8"),
+        (CAPTION.encode("gb18030"), "caption is not UTF-8"),
+        ("a girl".encode("utf-16-le"), "caption is not UTF-8"),
+        ("ein M\ufffddchen".encode(), "caption is not UTF-8"),
+        (b"\xef\xbb\xbf \n", "no caption"),
+    ],
+)
+def test_a_caption_that_would_come_through_as_garbage_is_dropped_and_reported(tmp_path, data, reason):
+    save(pixels("astronaut"), tmp_path / "a.png", caption=None)
+    (tmp_path / "a.txt").write_bytes(data)
+    (found,) = read_candidates([tmp_path / "a.png"])
+    with pytest.raises(Dropped, match=reason):
+        make_portrait(found, RULES)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ('{"caption": "é"}'.encode("latin-1"), "caption is not UTF-8"),
+        (b'{"caption": ["a", "b"]}', "caption is no text"),
+        (b'{"caption": 5}', "caption is no text"),
+        (b'{"caption": ', "caption's JSON cannot be read"),
+        (b"[" * 100000, "caption's JSON cannot be read"),
+        (b"[]", "no caption"),
+    ],
+)
+def test_a_caption_in_json_is_text_or_nothing(facts, reason):
+    with pytest.raises(Dropped, match=reason):
+        caption_of(None, facts)
+
+
+def test_a_picture_of_16_bits_is_not_cut_off_at_255(tmp_path):
+    grey = np.tile(np.linspace(0, 65535, 200).astype(np.uint16), (100, 1))
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    read = np.asarray(read_picture((tmp_path / "grey.png").read_bytes()))
+    assert read.shape == (100, 200, 3) and abs(read[..., 0].astype(int) - grey / 257).max() <= 1
+    Image.fromarray(np.zeros((9, 9), np.float32)).save(tmp_path / "floats.tiff")
+    with pytest.raises(Dropped, match="not a picture of 8 or 16 bits"):
+        read_picture((tmp_path / "floats.tiff").read_bytes())
+
+
+def test_a_sample_with_a_value_that_is_not_finite_is_dropped(prepared, folder, monkeypatch, tmp_path):
+    """One such cell would make every weight NaN."""
+    vae, clip_vision = encoders("miniature", None)
+
+    class Overflowing:  # as half precision's do, here and there
+        latent_channels = vae.latent_channels
+
+        def encode(self, pixels):
+            latents = vae.encode(pixels)
+            latents[0, 0, 3, 3] = 1e6  # inf in float16
+            return latents
+
+    monkeypatch.setattr(preparing, "encoders", lambda *_: (Overflowing(), clip_vision))
+    report = prepare(job(tmp_path, folder))
+    assert report["kept"] == 1 and report["dropped"]["latent not finite"] == 1
 
 
 def test_a_folder_begun_otherwise_is_not_gone_on_with(prepared, tmp_path):
     with pytest.raises(ValueError, match=r"was begun with images '.*', smallest_side 128"):
-        prepare(Job(prepared[0], "miniature", replace(RULES, smallest_side=64), images=str(tmp_path)))
+        prepare(job(prepared[0], tmp_path, replace(RULES, smallest_side=64)))
 
 
 def read_all(output: Path) -> list:
@@ -150,7 +225,7 @@ def test_it_goes_on_after_being_killed(prepared, folder, tmp_path):
         process.kill()
     done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shard-*.json")}
     assert 0 < len(done) < 7
-    report = prepare(Job(tmp_path, "miniature", RULES, images=str(folder), shard_size=1))
+    report = prepare(job(tmp_path, folder, shard_size=1))
     assert report["dropped"] == prepared[1]["dropped"] and report["kept"] == 2
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
     assert not list(tmp_path.glob("*.part"))
@@ -158,12 +233,12 @@ def test_it_goes_on_after_being_killed(prepared, folder, tmp_path):
 
 def test_shards_of_other_settings_are_not_mixed(prepared, folder):
     with pytest.raises(ValueError, match="prepared with another keep"):
-        prepare(Job(prepared[0], "miniature", Rules(256, 128, parser="landmarks", keep="everything"), str(folder)))
+        prepare(job(prepared[0], folder, Rules(256, 128, parser="landmarks", keep="everything")))
 
 
 def test_a_place_without_pictures_is_refused(tmp_path):
     with pytest.raises(ValueError, match="No pictures"):
-        prepare(Job(tmp_path / "out", "miniature", RULES, images=str(tmp_path / "nothing here")))
+        prepare(job(tmp_path / "out", tmp_path / "nothing here"))
 
 
 def test_the_square_is_the_middle_unless_the_face_is_not_in_it():
@@ -171,22 +246,3 @@ def test_the_square_is_the_middle_unless_the_face_is_not_in_it():
     assert square_crop(300, 200, (10, 80, 50, 120)) == (0, 0, 200)
     assert square_crop(300, 200, (40, 80, 80, 120)) == (20, 0, 200)
     assert square_crop(200, 300, (80, 250, 140, 310)) == (0, 100, 200)
-
-
-def test_the_face_world_is_prepared_with_exact_landmarks(tmp_path):
-    report = prepare(Job(tmp_path, "miniature", RULES, world=6, seed=3, shard_size=3))
-    assert report["kept"] == 6 and report["shards"] == 2
-    samples = read_all(tmp_path)
-    assert len({sample.caption for sample in samples}) > 3
-    found = 0
-    for sample in samples:
-        image = small_picture(sample)
-        faces = detect_faces(image, required=False, threshold=0.5).faces[0]
-        box = sample.box.scaled(256, 256)
-        found += any(abs((f.box[0] + f.box[2]) / 2 - (box[0] + box[2]) / 2) < 0.3 * (box[2] - box[0]) for f in faces)
-    assert found >= 4
-
-
-def small_picture(sample) -> torch.Tensor:
-    picture = Image.open(io.BytesIO(sample.thumbnail)).resize((256, 256), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(picture)).float()[None] / 255

@@ -14,9 +14,9 @@ from small_training import random_shards
 from realisid_core.checkpoint import load_checkpoint
 from realisid_core.training.base import load_base
 from realisid_core.training.dry_run import dry_run
-from realisid_core.training.loop import make_config
 from realisid_core.training.requirements import needed
 from realisid_core.training.settings import Settings
+from realisid_core.training.setup import make_config
 from realisid_core.training.shards import DatasetInfo
 from realisid_core.training.trainee import Trainee
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from small_training import random_shards, training
 
-from realisid_core.training import loop, precision
+from realisid_core.training import precision
 from realisid_core.training.precision import autocast, chosen_precision
 from realisid_core.training.settings import Settings
+from realisid_core.training.setup import with_precision
 
 PACK = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
@@ -47,8 +48,8 @@ def test_a_resumed_run_keeps_the_precision_that_it_began_with(tmp_path, monkeypa
     training(random_shards(tmp_path / "data"), tmp_path, steps=1).run()  # in float32
     monkeypatch.setattr(precision, "bf16_time", lambda _: 0.1)
     asked = Settings("small", tmp_path / "data", tmp_path, steps=2)
-    assert loop.with_precision(asked)[0].precision == "bf16"
-    resumed, why = loop.with_precision(replace(asked, resume=True))
+    assert with_precision(asked)[0].precision == "bf16"
+    resumed, why = with_precision(replace(asked, resume=True))
     assert (resumed.precision, why) == ("no", "as the run began")
 
 

@@ -16,6 +16,7 @@ from realisid_core.training import loop
 from realisid_core.training.data import collate, pose_image, read_sample
 from realisid_core.training.loop import CHECKPOINT
 from realisid_core.training.settings import Settings
+from realisid_core.training.trainee import PART_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +33,11 @@ def test_the_validation_loss_is_that_of_the_averaged_weights_on_other_pictures(d
     run = training(data, tmp_path, validation=others, batch_size=4, steps=2)
     run.run()
     averaged = training(data, tmp_path / "averaged", ema=0.0)
-    for parameter, value in zip(averaged.trainee.parameters(), run.average.shadow, strict=True):
-        parameter.data.copy_(value)
+    averaged.trainee.load_state_dict(run.averaged.state_dict())
     same_draws = training(others, tmp_path / "same draws", seed=0).data
     batch = collate([same_draws[number] for number in range(12)])
     with torch.no_grad():
-        expected = averaged.loss(batch).item()
+        expected = averaged.loss(averaged.trainee, batch).item()
     step, loss = (tmp_path / "validation.csv").read_text().splitlines()[-1].split(",")
     assert int(step) == 2 and float(loss) == pytest.approx(expected, rel=1e-4)
 
@@ -77,7 +77,7 @@ def test_ten_steps_and_ten_more_are_twenty_steps_exactly(data, tmp_path):
     resumed.load_newest_state()
     resumed.run()
     assert same(weights(straight.trainee), weights(resumed.trainee))
-    assert all(map(torch.equal, straight.average.shadow, resumed.average.shadow))
+    assert same(weights(straight.average), weights(resumed.average))
     logs = [(tmp_path / name / "losses.csv").read_text() for name in ("straight", "halves")]
     assert logs[0] == logs[1] and logs[0].count("\n") == 21
 
@@ -85,13 +85,11 @@ def test_ten_steps_and_ten_more_are_twenty_steps_exactly(data, tmp_path):
 def test_the_checkpoint_has_the_averaged_weights(data, tmp_path):
     run = training(data, tmp_path, ema=0.5, steps=3)
     run.run()
-    names = [name for name, _ in run.trainee.named_parameters()]
     written = load_file(tmp_path / CHECKPOINT)
-    parts = {"local": "local", "global_": "global", "projector": "id_projector"}
-    for name, average in zip(names, run.average.shadow, strict=True):
+    for name, value in weights(run.average.module).items():
         part, _, rest = name.partition(".")
-        assert torch.equal(written[f"{parts[part]}.{rest}"], average.half())
-    assert not same(dict(zip(names, run.average.shadow, strict=True)), dict(run.trainee.named_parameters()))
+        assert torch.equal(written[f"{PART_NAMES[part]}.{rest}"], value.half())
+    assert not same(weights(run.average.module), weights(run.trainee))
 
 
 def test_a_new_run_does_not_begin_where_another_left_its_states(data, tmp_path):

@@ -39,6 +39,11 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         "--validation", type=Path, help="folder of other shards, not trained on, whose loss is noted with every state"
     )
     parser.add_argument("--start-from", type=Path, help="a trained RealisID checkpoint to fine-tune")
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="take each sample of --data once, in order; `prepare` may still be writing them",
+    )
     add("--batch-size", "samples a process takes at once", type=int)
     add("--accumulate", "batches to a step", type=int)
     add("--learning-rate", "of AdamW", type=float)
@@ -71,17 +76,16 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_options(parser: argparse.ArgumentParser) -> None:
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
+    parser.add_argument(
         "--images",
+        required=True,
         help="a folder of pictures, each with its caption beside it (.txt, or .json with "
         '"caption"), or a WebDataset: a folder of .tar, or a glob',
     )
-    source.add_argument("--world", type=int, metavar="N", help="N pictures drawn by the face world instead")
     parser.add_argument("--output", type=Path, required=True, help="folder for the shards, resumed if begun")
     parser.add_argument("--base", required=True, help='the base to train for: a checkpoint file, or "miniature"')
     parser.add_argument("--clip-vision", help="the image encoder's file; the miniature brings its own")
-    parser.add_argument("--image-size", type=int, help="side of the square pictures (1024; for the miniature 256)")
+    parser.add_argument("--image-size", type=int, help="side of the square pictures (1024; the miniature's own)")
     parser.add_argument("--smallest-side", type=int, help="drop pictures with a shorter side (half of --image-size)")
     parser.add_argument("--detector", choices=("yunet", "retinaface", "mtcnn"), default="yunet")
     parser.add_argument("--parser", choices=("auto", "bisenet", "landmarks"), default="auto")
@@ -89,19 +93,20 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", choices=keep, default="face and hair", help="what BiSeNet keeps of the face crop")
     parser.add_argument("--processes", type=int, default=1, help="shards prepared at once (default %(default)s)")
     parser.add_argument("--shard-size", type=int, default=512, help="pictures to a shard (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the face world (default %(default)s)")
 
 
 def _prepare(options: dict) -> None:
+    from ..miniature.networks import IMAGE_SIZE
     from .base import is_miniature
+    from .photos import Photos
     from .pictures import Rules
     from .prepare import Job, describe, prepare
 
-    size = options.pop("image_size") or (256 if is_miniature(options["base"]) else 1024)
+    size = options.pop("image_size") or (IMAGE_SIZE if is_miniature(options["base"]) else 1024)
     smallest = options.pop("smallest_side") or size // 2
     rules = Rules(size, smallest, *(options.pop(name) for name in ("detector", "parser", "keep")))
-    options["world"] = options["world"] or 0
-    print(describe(prepare(Job(rules=rules, **options))))
+    source = Photos(options.pop("images"), rules, options.pop("shard_size"))
+    print(describe(prepare(Job(source=source, **options))))
 
 
 def _train(options: dict) -> None:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import comfy.model_base
+import comfy.model_management
 import comfy.sd
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -57,10 +58,19 @@ class Base:
         self.model.diffusion_model.dtype = dtype
         self.model.manual_cast_dtype = None
 
+    def take_back(self, device: torch.device) -> None:
+        """Put the model on `device` and out of the host's books, once the host has sampled with it.
+
+        What the host has loaded it may offload at any time to make room, in the midst of a training step too.
+        """
+        comfy.model_management.unload_all_models()
+        self.model.to(device)
+
     def _text(self, caption: str) -> Text:
         if self.clip is None:
             raise ValueError("The base checkpoint holds no text encoder; give one that does, as SDXL checkpoints do.")
-        with torch.no_grad():
+        rounding = torch.autocast(self.clip.patcher.load_device.type, enabled=False)  # of the training step's
+        with torch.no_grad(), rounding:
             context, pooled = self.clip.encode_from_tokens(self.clip.tokenize(caption), return_pooled=True)
         return Text(context[:, :TEXT_TOKENS].half().cpu(), pooled.half().cpu())
 
@@ -92,18 +102,40 @@ def miniature_weights(name: str) -> Path:
     return WEIGHTS if name == MINIATURE else Path(name)
 
 
+def _read(name: str, dtype: torch.dtype) -> tuple[ModelPatcher, comfy.sd.CLIP | None, comfy.sd.VAE | None]:
+    """A checkpoint file as the host reads it. Raises ValueError where the host cannot."""
+    try:
+        patcher, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(name, model_options={"dtype": dtype})
+    except (torch.OutOfMemoryError, FileNotFoundError):
+        raise
+    except Exception as error:  # what the host's readers raise differs by version and by what is broken
+        raise ValueError(
+            f"{name} is no checkpoint that ComfyUI can read ({error}). Give an SDXL checkpoint."
+        ) from error
+    if patcher is None:
+        raise ValueError(f"{name} holds no diffusion model. Give an SDXL checkpoint.")
+    return patcher, clip, vae
+
+
 def load_base(name: str, dtype: torch.dtype = torch.float32) -> Base:
     """The base that `--base` names: the miniature, or a checkpoint file that ComfyUI reads, its UNet in `dtype`.
 
     Raises:
-        ValueError: where the model is not of SDXL's architecture, or predicts neither ε nor v.
+        ValueError: a file that the host cannot read, a model that is not of SDXL's architecture or made for
+            inpainting, or one that predicts neither ε nor v.
     """
     if is_miniature(name):
         parts = load_miniature(miniature_weights(name))
         base = Base(MINIATURE, parts.model, parts.clip, parts.vae)
     else:
-        patcher, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(name, model_options={"dtype": dtype})
+        patcher, clip, vae = _read(name, dtype)
         base = Base("sdxl", patcher, clip, vae)
+    channels, latent = base.unet_config["in_channels"], base.model.latent_format.latent_channels
+    if isinstance(base.model, comfy.model_base.SDXL) and channels != latent:
+        raise ValueError(
+            f"The UNet of {name} takes {channels} channels, {latent} of them the latent: it was made for inpainting or "
+            "editing. Give the plain model that it was made from."
+        )
     if not isinstance(base.model, comfy.model_base.SDXL):
         raise ValueError(f"{name} is of type {type(base.model).__name__}; RealisID trains for SDXL and its fine-tunes.")
     if base.model.model_type not in TRAINABLE_TYPES:

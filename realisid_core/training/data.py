@@ -1,6 +1,7 @@
 """From shards to batches: sample number `n` of a run is always the same sample with the same draw."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,10 +14,8 @@ from ..branches.local import PoseHint
 from ..geometry import LATENT_CELL, FaceBox, from_pixels
 from ..perception import crop_frame
 from .draws import draw
-from .shards import Shards, epoch_order, read_npy
+from .shards import Shards, read_npy
 from .windows import place_window, window_sizes
-
-SHARDS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Sample:
     caption: str
     sizes: tuple[int, ...]
     thumbnail: bytes
+    source: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Batch:
         features: [B, T, W], zero where the ID embedding was dropped.
         captions: "" where the text was dropped.
         sizes: SDXL's six, for each.
+        sources: where each picture is from, to name it.
     """
 
     latents: Tensor
@@ -54,6 +55,12 @@ class Batch:
     features: Tensor
     captions: list[str]
     sizes: list[tuple[int, ...]]
+    sources: list[str]
+
+    def broken(self) -> list[str]:
+        """The sources of samples with values that are not finite."""
+        sums = self.latents.flatten(1).sum(1) + self.features.float().flatten(1).sum(1)
+        return [source for source, value in zip(self.sources, sums.tolist(), strict=True) if not math.isfinite(value)]
 
     def pin_memory(self) -> "Batch":
         values = {
@@ -76,6 +83,7 @@ def read_sample(shards: Shards, shard: int, row: int) -> Sample:
         caption=facts["caption"],
         sizes=tuple(facts["sizes"]),
         thumbnail=members["jpg"],
+        source=facts["source"],
     )
 
 
@@ -115,10 +123,7 @@ class RunSamples(Dataset):
 
     def where(self, number: int) -> tuple[int, int]:
         """(shard, row) of sample `number` of the run."""
-        epoch, index = divmod(number, len(self.shards))
-        order = epoch_order(tuple(self.shards.counts.tolist()), self.seed, epoch, SHARDS_AT_ONCE)
-        shard, row = order[index]
-        return int(shard), int(row)
+        return self.shards.where(number, self.seed)
 
     def __getitem__(self, number: int) -> tuple:
         sample = read_sample(self.shards, *self.where(number))
@@ -144,6 +149,7 @@ def collate(items: Sequence[tuple]) -> Batch:
         features=torch.stack(features),
         captions=["" if d.drop_text else s.caption for s, d in zip(samples, draws, strict=True)],
         sizes=[sample.sizes for sample in samples],
+        sources=[sample.source for sample in samples],
     )
 
 

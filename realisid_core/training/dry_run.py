@@ -10,9 +10,10 @@ from torch import Tensor
 
 from .base import load_base
 from .data import batches
-from .loop import Training, make_accelerator, make_config, with_precision, working_dtype
+from .loop import Training
 from .precision import say_precision
 from .settings import Settings
+from .setup import make_accelerator, make_config, with_precision, working_dtype
 from .shards import DatasetInfo
 from .trainee import GLOBAL_HINT, LOCAL_HINT, branch_network, new_projector
 
@@ -78,7 +79,7 @@ class Measured:
         kept: dict[int, int] = {}
         batch = next(stream)
         with counting_saved(kept, training.trainee):
-            training.loss(batch)
+            training.loss(training.trainee, batch)
         self.activations = sum(kept.values())
         training.step(stream)  # the first one allocates what later ones reuse
         start = time.perf_counter()

@@ -1,49 +1,21 @@
-"""The moving average of what is trained."""
+"""The moving average of what is trained: torch's `AveragedModel` with a decay that rises."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 
-class Average:
-    """Exponential moving average of parameters; each process of a sharded run averages its own part.
+def averaged_model(module: nn.Module, decay: float) -> AveragedModel:
+    """A copy of `module` that follows it: after each step call `update_parameters(module)`.
 
-    The decay rises with the steps as (1 + n) / (10 + n) up to `decay`, so that a short run is not its first weights.
+    The decay rises with the steps n as (1 + n) / (10 + n) up to `decay`, so that a short run is not its first weights.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], decay: float):
-        self.parameters = list(parameters)
-        self.decay = decay
-        self.steps = 0
-        self.shadow = [parameter.detach().clone() for parameter in self.parameters]
+    def follow(averages: Sequence[Tensor], values: Sequence[Tensor], _: Tensor) -> None:
+        steps = int(average.n_averaged)  # on the CPU; the argument is on the GPU, and reading it would wait for it
+        torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + steps) / (10 + steps)))
 
-    @torch.no_grad()
-    def update(self) -> None:
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self.shadow, self.parameters, 1 - decay)
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The parameters are their averages inside."""
-        trained = [parameter.detach().clone() for parameter in self.parameters]
-        self._set(self.shadow)
-        try:
-            yield
-        finally:
-            self._set(trained)
-
-    @torch.no_grad()
-    def _set(self, values: list[Tensor]) -> None:
-        for parameter, value in zip(self.parameters, values, strict=True):
-            parameter.copy_(value)
-
-    def state_dict(self) -> dict:
-        return {"steps": self.steps, "shadow": self.shadow}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.steps = state["steps"]
-        for mine, theirs in zip(self.shadow, state["shadow"], strict=True):
-            mine.copy_(theirs)
+    average = AveragedModel(module, multi_avg_fn=follow)
+    return average.requires_grad_(False)

@@ -1,34 +1,33 @@
 """The training run: batches in, steps taken, states and checkpoints written."""
 
-import json
-import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from ..branches.local import PoseHint, local_view
-from ..checkpoint import RealisIDConfig, load_checkpoint, save_checkpoint
-from ..geometry import LATENT_CELL
+from ..checkpoint import build, load_checkpoint, save_checkpoint
 from .base import Base, load_base
 from .data import Batch, RunSamples, Share, batches
-from .ema import Average
-from .loss_table import LossTable
-from .precision import AUTO, DTYPES, chosen_precision, say_precision
-from .requirements import needed
+from .ema import averaged_model
+from .precision import say_precision
+from .run_log import RunLog
 from .settings import Settings
-from .shards import DatasetInfo, Shards
+from .setup import checked_window, make_accelerator, make_config, with_precision, working_dtype
+from .shards import DatasetInfo, FreshShards, Shards
+from .states import finish_state, newest_state, progress_of, states_in, unfinished_state
 from .step import batch_loss
-from .trainee import Trainee, recompute_in_backward
+from .trainee import PART_NAMES, Trainee, recompute_in_backward
 
 CHECKPOINT = "realisid.safetensors"
-STATES_KEPT = 2
 VALIDATED = 256  # samples of the validation data, always the same with the same draws
-WINDOW_STEP = 8  # latent cells: the UNet halves them twice, and SDXL itself is trained on multiples of eight
+SKIPPED_AT_MOST = 5  # steps in a row whose gradient is not finite
+SCALE_SEARCH = 20  # as many that fp16 may need to find its scale
 
 
 def train(settings: Settings) -> Path:
@@ -55,82 +54,6 @@ def train(settings: Settings) -> Path:
     return training.folder / CHECKPOINT
 
 
-def with_precision(settings: Settings) -> tuple[Settings, str]:
-    """The settings with "auto" decided, and why in words. A run that is resumed keeps the precision it has."""
-    if settings.precision == AUTO and settings.resume and (states := states_in(settings.output)):
-        return replace(settings, precision=progress_of(states[-1])["run"]["precision"]), "as the run began"
-    available = torch.accelerator.is_available()
-    device = torch.accelerator.current_accelerator() if available else torch.device("cpu")
-    precision, why = chosen_precision(settings.precision, device)
-    return replace(settings, precision=precision), why
-
-
-def make_accelerator(settings: Settings):
-    """accelerate's Accelerator. Raises ImportError where a package is missing, ValueError under DeepSpeed."""
-    needed("tensorboard")
-    accelerator = needed("accelerate").Accelerator(
-        cpu=not torch.accelerator.is_available(),
-        mixed_precision=settings.precision,
-        gradient_accumulation_steps=settings.accumulate,
-        log_with="tensorboard",
-        project_dir=str(settings.output),
-    )
-    if accelerator.state.deepspeed_plugin is not None:
-        raise ValueError(
-            "DeepSpeed keeps the weights in half precision and steps by itself, so --ema, --clip-gradient and "
-            "--accumulate would have no effect. Choose FSDP in `accelerate config`."
-        )
-    return accelerator
-
-
-def states_in(folder: Path) -> list[Path]:
-    """The states of a run in its folder, the newest last."""
-    return sorted(path for path in folder.glob("state-*") if path.suffix != ".part")
-
-
-def progress_of(state: Path) -> dict:
-    """How far a state is, and the settings of its run."""
-    return json.loads((state / "progress.json").read_text(encoding="utf-8"))
-
-
-def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDConfig:
-    """What the checkpoint will say of itself. Raises ValueError where the data were prepared for another base."""
-    channels = base.model.latent_format.latent_channels
-    if (info.base, info.latent_channels) != (base.name, channels):
-        raise ValueError(
-            f"The data in {settings.data} were prepared for {info.base} ({info.latent_channels} latent channels); "
-            f"the base is {base.name} ({channels}). Prepare them with the same --base."
-        )
-    return RealisIDConfig(
-        base=base.name,
-        context_dim=base.unet_config["context_dim"],
-        clip_vision=info.clip_vision,
-        clip_tokens=info.clip_tokens,
-        clip_width=info.clip_width,
-        local_size=settings.local_size,
-        keep=info.keep,
-        outline=settings.outline,
-        y_mode=settings.y_mode,
-        crop=settings.crop,
-    )
-
-
-def checked_window(window: int, info: DatasetInfo) -> int:
-    """Raises ValueError for a window that the UNet cannot halve, or that is no part of the data's pictures."""
-    side = info.image_size // LATENT_CELL
-    if window and (window % WINDOW_STEP or not 0 < window < side):
-        raise ValueError(
-            f"--window {window} is not possible: the data's latents are {side} cells wide; give a multiple of "
-            f"{WINDOW_STEP} below that, or 0 for whole pictures."
-        )
-    return window
-
-
-def working_dtype(settings: Settings, device: torch.device) -> torch.dtype:
-    """What the frozen UNet is kept in: the precision of the computation; on the CPU float32, which autocast rounds."""
-    return DTYPES[settings.precision] if device.type != "cpu" else torch.float32
-
-
 class Training:
     """Everything a run holds on to. `steps_done` steps are behind it, and `samples_seen` samples of the run."""
 
@@ -138,7 +61,7 @@ class Training:
         self.settings, self.accelerator, self.base = settings, accelerator, base
         self.folder = settings.output
         self.folder.mkdir(parents=True, exist_ok=True)
-        shards = Shards(settings.data)
+        shards = (FreshShards if settings.fresh else Shards)(settings.data)
         self.config = make_config(settings, self.base, shards.info)
         self.data = self._samples_of(shards, settings.seed)
         self.validation = self._validation_data() if settings.validation else None
@@ -148,18 +71,29 @@ class Training:
             trainee.start_from(load_checkpoint(settings.start_from))
         self.base.text("")  # before anything is moved to the accelerator
         self.base.freeze(self.device, working_dtype(settings, self.device))
-        if settings.recompute:
-            recompute_in_backward(trainee, self.base.model.diffusion_model)
         if self._sharded:
             trainee.to(memory_format=torch.contiguous_format)  # FSDP takes no other
+        self.average = averaged_model(trainee, settings.ema) if settings.ema else None
+        if settings.recompute:
+            recompute_in_backward(trainee, self.base.model.diffusion_model)
+        self._prepare(trainee)
+        self.log = RunLog(self.folder, accelerator)
+        self.steps_done = self.samples_seen = self.skipped = 0
+
+    def _prepare(self, trainee: Trainee) -> None:
+        """Hand what changes to accelerate: it moves, wraps, saves and loads it."""
+        s = self.settings
         optimizer = torch.optim.AdamW(
-            trainee.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            trainee.parameters(),
+            lr=s.learning_rate,
+            weight_decay=s.weight_decay,
+            fused=self.device.type in ("cpu", "cuda"),  # one pass over the weights, without temporary copies of them
         )
+        self.schedule = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(s.warmup, 1)))
+        self.accelerator.register_for_checkpointing(self.schedule)
         self.trainee, self.optimizer = self.accelerator.prepare(trainee, optimizer)
-        self.average = Average(self.trainee.parameters(), settings.ema) if settings.ema else None
-        self.losses = LossTable(self.folder / "losses.csv")
-        self.validation_losses = LossTable(self.folder / "validation.csv")
-        self.steps_done = self.samples_seen = 0
+        if self.average:  # as FSDP wraps the trainee, so that each process averages its own part
+            self.average.module = self.accelerator.prepare_model(self.average.module, evaluation_mode=not self._sharded)
 
     def _samples_of(self, shards: Shards, seed: int) -> RunSamples:
         s = self.settings
@@ -188,19 +122,20 @@ class Training:
         stream = batches(self.data, self.share(), s.workers, pin=self.device.type == "cuda")
         self.accelerator.init_trackers("log")
         bar = tqdm(total=s.steps, initial=self.steps_done, disable=not self.accelerator.is_main_process, unit="step")
-        recent: list[torch.Tensor] = []
+        recent = []
         while self.steps_done < s.steps:
             recent.append(self.step(stream))
             bar.update()
             if due(self.steps_done, s.log_every, s.steps):
-                loss = self.accelerator.gather(torch.stack(recent).mean()).mean().item()
+                loss = self.accelerator.gather(torch.stack(recent).nanmean()).nanmean().item()
                 recent.clear()
                 bar.set_postfix(loss=f"{loss:.4f}")
-                self.log(loss)
+                rate = self.optimizer.param_groups[0]["lr"]
+                self.log.step(self.steps_done, self.samples_seen, loss, rate)
             if due(self.steps_done, s.save_every, s.steps):
                 self.save()
                 if self.validation:
-                    self.log_validation(self.validation_loss())
+                    self.log.validation(self.steps_done, self.validation_loss())
             if s.sample_every and due(self.steps_done, s.sample_every, s.steps):
                 self.sample()
         bar.close()
@@ -211,34 +146,64 @@ class Training:
             self.samples_seen, self.settings.batch_size, self.accelerator.process_index, self.accelerator.num_processes
         )
 
-    def step(self, stream) -> torch.Tensor:
-        """One optimiser step on `accumulate` batches; this process's mean loss, detached."""
-        s = self.settings
-        for group in self.optimizer.param_groups:
-            group["lr"] = s.learning_rate * min(1.0, (self.steps_done + 1) / max(s.warmup, 1))
-        losses = []
-        for batch in islice(stream, s.accumulate):
+    def step(self, stream: Iterator[Batch]) -> Tensor:
+        """One optimiser step on `accumulate` batches; this process's mean loss, detached; NaN where it was skipped.
+
+        Raises:
+            ValueError: too many steps in a row had to be skipped.
+        """
+        taken, losses = [], []
+        for batch in islice(stream, self.settings.accumulate):
             with self.accelerator.accumulate(self.trainee):
-                loss = self.loss(batch)
+                loss = self.loss(self.trainee, batch)
                 self.accelerator.backward(loss)
-                if self.accelerator.sync_gradients and s.clip_gradient:
-                    self.accelerator.clip_grad_norm_(self.trainee.parameters(), s.clip_gradient)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
+                if self.accelerator.sync_gradients:
+                    stepped = self._update()
+            taken.append(batch)
             losses.append(loss.detach())
         self.steps_done += 1
         self.samples_seen += self.samples_per_step
+        if not stepped:
+            self._skip(taken)
+            return torch.full_like(losses[0], torch.nan)
+        self.skipped = 0
         if self.average:
-            self.average.update()
+            self.average.update_parameters(self.trainee)
         return torch.stack(losses).mean()
 
-    def loss(self, batch: Batch) -> torch.Tensor:
-        with self.accelerator.autocast():
-            return batch_loss(self.base, self.trainee, batch, self.settings.face_weight, self.device)
+    def _update(self) -> bool:
+        """Whether the optimiser stepped: it does not where the gradient is not finite, in any process."""
+        clip = self.settings.clip_gradient or torch.inf
+        norm = self.accelerator.clip_grad_norm_(self.trainee.parameters(), clip)
+        if finite := bool(torch.isfinite(norm)) or self.accelerator.scaler is not None:
+            self.optimizer.step()  # with fp16, its scaler looks at the gradient, and adapts
+            finite = not self.accelerator.optimizer_step_was_skipped
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        return finite
 
-    def _averaged(self):
-        """The trainee has its averaged weights inside, where there are any."""
-        return self.average.in_place() if self.average else nullcontext()
+    def _skip(self, taken: list[Batch]) -> None:
+        """Say which samples a skipped step may be due to, and give up where it goes on."""
+        self.skipped += 1
+        broken = [source for batch in taken for source in batch.broken()]
+        told = f"step {self.steps_done} was skipped: its gradient is not finite"
+        tqdm.write(told + (f"; values of {', '.join(broken)} are not. Prepare them anew." if broken else "."))
+        if self.skipped >= (SKIPPED_AT_MOST if self.accelerator.scaler is None else SCALE_SEARCH):
+            raise ValueError(f"{self.skipped} steps in a row had no finite gradient. {self._last_good()}")
+
+    def _last_good(self) -> str:
+        states = states_in(self.folder)
+        where = f"{states[-1].name} is the last good state" if states else "No state was written"
+        return f"{where}. Look for broken samples in the data, or lower --learning-rate, and --resume."
+
+    def loss(self, trainee: nn.Module, batch: Batch) -> Tensor:
+        with self.accelerator.autocast():
+            return batch_loss(self.base, trainee, batch, self.settings.face_weight, self.device)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The trainee with its averaged weights, where there are any."""
+        return self.average.module if self.average else self.trainee
 
     @torch.no_grad()
     def validation_loss(self) -> float:
@@ -246,67 +211,53 @@ class Training:
         share = replace(self.share(), start=0)
         count = -(-VALIDATED // (share.batch_size * share.processes))
         stream = islice(batches(self.validation, share, workers=0, pin=False), count)
-        with self._averaged():
-            losses = torch.stack([self.loss(batch) for batch in stream])
+        losses = torch.stack([self.loss(self.averaged, batch) for batch in stream])
         return self.accelerator.gather(losses.mean()).mean().item()
 
     # What is written
 
-    def log(self, loss: float) -> None:
-        """One line to TensorBoard and to losses.csv."""
-        rate = self.optimizer.param_groups[0]["lr"]
-        self.accelerator.log({"loss": loss, "learning rate": rate, "samples": self.samples_seen}, step=self.steps_done)
-        if self.accelerator.is_main_process:
-            self.losses.note(self.steps_done, samples=self.samples_seen, loss=f"{loss:.6f}", learning_rate=rate)
-
-    def log_validation(self, loss: float) -> None:
-        """One line to TensorBoard and to validation.csv."""
-        self.accelerator.log({"validation loss": loss}, step=self.steps_done)
-        if self.accelerator.is_main_process:
-            self.validation_losses.note(self.steps_done, loss=f"{loss:.6f}")
-
     def save(self) -> None:
-        """The state to resume from, then the checkpoint as it stands."""
-        name = f"state-{self.steps_done:08d}"
-        unfinished = self.folder / f"{name}.part"
+        """The state to resume from, then the checkpoint as it stands.
+
+        Raises:
+            ValueError: a weight is not finite; nothing is written, and no older state goes.
+        """
+        for module in (self.trainee, self.averaged):
+            for name, value in module.named_parameters():
+                if not torch.isfinite(value).all():
+                    raise ValueError(f"At step {self.steps_done} {name} is not finite. {self._last_good()}")
+        unfinished = unfinished_state(self.folder, self.steps_done)
         self.accelerator.save_state(str(unfinished))
-        if self.average and (self._sharded or self.accelerator.is_main_process):
-            torch.save(self.average.state_dict(), unfinished / self._average_file)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            progress = {"steps_done": self.steps_done, "samples_seen": self.samples_seen, "run": self._same_run()}
-            (unfinished / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-            unfinished.rename(self.folder / name)
-            for old in states_in(self.folder)[:-STATES_KEPT]:
-                shutil.rmtree(old)
+            done = {"steps_done": self.steps_done, "samples_seen": self.samples_seen, "run": self._same_run()}
+            finish_state(unfinished, done | {"averaged": int(self.average.n_averaged) if self.average else 0})
         self.export(self.folder / CHECKPOINT)
         self.accelerator.wait_for_everyone()
 
+    def parts(self) -> dict[str, dict[str, Tensor]]:
+        """The checkpoint's parts: averaged weights in float16 on the CPU."""
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in PART_NAMES.values()}
+        for key, value in self.accelerator.get_state_dict(self.averaged).items():
+            part, _, rest = key.partition(".")
+            parts[PART_NAMES[part]][rest] = value.to("cpu", torch.float16)
+        return parts
+
     def export(self, path: Path) -> None:
-        """The checkpoint that RealisID_LoadModel reads: averaged weights in float16."""
-        names = {"local": "local", "global_": "global", "projector": "id_projector"}
-        parts: dict[str, dict] = {name: {} for name in names.values()}
-        with self._averaged():
-            for key, value in self.accelerator.get_state_dict(self.trainee).items():
-                part, _, rest = key.partition(".")
-                parts[names[part]][rest] = value.to("cpu", torch.float16, copy=True)  # of weights that will change back
+        """The checkpoint that RealisID_LoadModel reads."""
+        parts = self.parts()
         if self.accelerator.is_main_process:
             save_checkpoint(path, self.config, parts)
 
     def sample(self) -> None:
-        """A grid of pictures by the checkpoint just saved."""
+        """A grid of pictures by the averaged weights as they are."""
         from .samples import sample_grid
 
-        if not (self.folder / CHECKPOINT).exists():
-            self.export(self.folder / CHECKPOINT)
+        state = {f"{part}.{key}": value for part, values in self.parts().items() for key, value in values.items()}
         if self.accelerator.is_main_process:
-            grid = sample_grid(self.base, self.folder / CHECKPOINT, self.data)
-            (self.folder / "samples").mkdir(exist_ok=True)
-            grid.save(self.folder / "samples" / f"step-{self.steps_done:08d}.jpg", quality=90)
-            writer = self.accelerator.get_tracker("tensorboard").writer
-            writer.add_image("samples", np.asarray(grid), self.steps_done, dataformats="HWC")
-        self.base.model.to(self.device)  # the host may have moved it
+            grid = sample_grid(self.base, build(self.config, state, f"step {self.steps_done}"), self.data)
+            self.log.grid(self.steps_done, grid)
+            self.base.take_back(self.device)
         self.accelerator.wait_for_everyone()
 
     # Resuming
@@ -317,40 +268,25 @@ class Training:
         Raises:
             ValueError: there is none, or it is of a run with other settings.
         """
-        if not (states := states_in(self.folder)):
-            raise ValueError(f"There is no state in {self.folder} to resume from. Start without --resume.")
-        newest = states[-1]
-        progress = progress_of(newest)
-        mine, theirs = self._same_run(), progress["run"]
-        if differing := [key for key in mine if mine[key] != theirs.get(key)]:
-            raise ValueError(
-                f"{newest.name} is of a run with another {', '.join(differing)}; give the same to resume exactly."
-            )
+        newest = newest_state(self.folder, self._same_run())
         self.accelerator.load_state(str(newest))
-        if self.accelerator.is_main_process:
-            for table in (self.losses, self.validation_losses):
-                table.forget_after(progress["steps_done"])
-        if self.average:
-            self.average.load_state_dict(
-                torch.load(newest / self._average_file, map_location=self.device, weights_only=True)
-            )
+        progress = progress_of(newest)
         self.steps_done, self.samples_seen = progress["steps_done"], progress["samples_seen"]
+        if self.average:
+            self.average.n_averaged.fill_(progress["averaged"])
+        self.log.forget_after(self.steps_done)
 
     def _same_run(self) -> dict:
         """What must not change between a run and its resumption."""
         names = ("face_weight", "window", "ema", "seed", "learning_rate", "weight_decay", "warmup", "clip_gradient",
-                 "precision")  # fmt: skip
+                 "precision", "fresh")  # fmt: skip
         settings = {name: getattr(self.settings, name) for name in names}
-        counts = {"samples per step": self.samples_per_step, "number of samples": len(self.data.shards)}
-        return settings | asdict(self.config) | counts
+        count = None if self.settings.fresh else len(self.data.shards)
+        return settings | asdict(self.config) | {"samples per step": self.samples_per_step, "number of samples": count}
 
     @property
     def _sharded(self) -> bool:
         return self.accelerator.distributed_type.name == "FSDP"
-
-    @property
-    def _average_file(self) -> str:
-        return f"average-{self.accelerator.process_index if self._sharded else 0}.pt"
 
 
 def due(step: int, every: int, last: int) -> bool:

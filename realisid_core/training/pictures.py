@@ -1,10 +1,7 @@
 """From a picture somebody took to a square picture of one person, with all that training wants to know of the face."""
 
 import io
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,20 +11,19 @@ from ..identity.clip_projector import CROP_SIZE
 from ..perception import Face, Faces, crop_frame, detect_faces, face_landmarks, masked_crops, parse_faces
 from ..perception.faces import to_image
 from .data import face_of
-from .requirements import needed
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 LONGEST = 2048  # pictures are shrunk to this before faces are looked for
 ROUND_THE_FACE = 0.5  # of its side, kept in the square crop where the picture has it
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A picture as found: its bytes and its caption, either of which may turn out to be unusable."""
+    """A picture as found: its bytes, which may turn out to be unusable, and its caption or why there is none."""
 
     source: str
     data: bytes
     caption: str | None
+    flaw: str = "no caption"
 
 
 @dataclass(frozen=True)
@@ -73,52 +69,11 @@ class Rules:
     smallest_face: float = 1 / 16
 
 
-def read_candidates(item: Path | list[Path]) -> Iterator[Candidate]:
-    """The pictures of one work item: a WebDataset tar, or a list of image files with captions beside them."""
-    if isinstance(item, Path):
-        needed("webdataset")
-        from webdataset.tariterators import group_by_keys, tar_file_expander
-
-        with open(item, "rb") as stream:  # not by its name, which WebDataset would read as a URL
-            for sample in group_by_keys(tar_file_expander([{"url": str(item), "stream": stream}])):
-                image = next((sample[e[1:]] for e in IMAGES if e[1:] in sample), b"")
-                caption = caption_of(sample.get("txt"), sample.get("json"))
-                yield Candidate(f"{item.name}/{sample['__key__']}", image, caption)
-        return
-    for path in item:
-        text, facts = (path.with_suffix(suffix) for suffix in (".txt", ".json"))
-        caption = caption_of(*(_bytes_of(file) for file in (text, facts)))
-        yield Candidate(str(path), _bytes_of(path) or b"", caption)
-
-
-def _bytes_of(path: Path) -> bytes | None:
-    """What the file holds; None where it is not there or cannot be read: one such is no reason to stop."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def caption_of(text: bytes | None, facts: bytes | None) -> str | None:
-    """The caption from a .txt, or from "caption" or "text" in a .json."""
-    if text is not None:
-        return text.decode("utf-8", "replace").strip() or None
-    try:
-        values = json.loads(facts) if facts is not None else {}
-    except ValueError:  # no JSON, or no UTF-8
-        return None
-    caption = (values.get("caption") or values.get("text")) if isinstance(values, dict) else None
-    return str(caption).strip() or None if caption else None
-
-
 def make_portrait(candidate: Candidate, rules: Rules) -> Portrait:
     """Detect, crop square, landmark and parse. Raises Dropped saying why a picture is not used."""
     if candidate.caption is None:
-        raise Dropped("no caption")
-    try:
-        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(candidate.data))).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Dropped("unreadable") from error
+        raise Dropped(candidate.flaw)
+    picture = read_picture(candidate.data)
     if min(picture.size) < rules.smallest_side:
         raise Dropped("too small")
     original = picture.size
@@ -147,6 +102,19 @@ def make_portrait(candidate: Candidate, rules: Rules) -> Portrait:
         candidate.caption,
         (*original[::-1], round(top * scale), round(left * scale), *shape),
     )
+
+
+def read_picture(data: bytes) -> Image.Image:
+    """RGB, upright. Raises Dropped where the bytes are no picture, or hold values that 8 bits cannot."""
+    try:
+        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        if picture.mode.startswith("I;16"):  # PIL's own conversion cuts everything above 255 off
+            picture = Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
+        elif picture.mode in ("I", "F"):
+            raise Dropped("not a picture of 8 or 16 bits")
+        return picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Dropped("unreadable") from error
 
 
 def square_crop(width: int, height: int, face: tuple[float, float, float, float]) -> tuple[int, int, int]:

@@ -3,14 +3,14 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from glob import glob
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, Protocol
 
 import comfy.clip_vision
 import comfy.sd
@@ -18,16 +18,40 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..identity.clip_projector import clip_features
+from ..bootstrap import start_worker
+from ..identity.clip_projector import clip_features, fingerprint_of
 from ..miniature.loading import load_miniature
-from ..perception.parsing import takes_bisenet
 from .base import MINIATURE, is_miniature, miniature_weights
-from .pictures import IMAGES, Dropped, Portrait, Rules, contact_sheet, make_portrait, read_candidates, thumbnail
-from .shards import DatasetInfo, Shards, is_done, npy, read_npy, shard_reports, write_atomically, write_shard
+from .pictures import Portrait, contact_sheet, thumbnail
+from .shards import REPORT, DatasetInfo, Shards, is_done, npy, read_npy, shard_reports, write_atomically, write_shard
 
 AT_ONCE = 8  # pictures encoded together
-WORK, REPORT, SHEET = "work.json", "report.json", "contact_sheet.jpg"
+WORK, SHEET = "work.json", "contact_sheet.jpg"
 NAMES_A_REASON = 1000
+
+
+class PictureSource(Protocol):
+    """Where the pictures of a data set come from. Every process gets a copy of it.
+
+    Attributes:
+        image_size: side of the square pictures, in pixels.
+        keep: what the parser keeps of the face crops.
+    """
+
+    image_size: int
+    keep: str
+
+    def settings(self) -> Mapping[str, object]:
+        """What decides the pictures, ready for JSON: where it has changed, a begun folder is not gone on with."""
+        ...
+
+    def items(self) -> Sequence[Any]:
+        """One work item a shard, ready for JSON. Raises ValueError where there is nothing to do."""
+        ...
+
+    def portraits(self, item: Any, dropped: dict[str, list[str]]) -> Iterator[Portrait]:
+        """The pictures of an item. `dropped` gets the names of those that are not used, by reason."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,24 +59,16 @@ class Job:
     """What every process is told.
 
     Attributes:
-        images: a folder of pictures with captions beside them, or WebDataset tars (a folder of them, a glob, one file);
-            None draws `world` pictures of the face world from `seed` instead.
+        source: of the pictures.
         base, clip_vision: whose VAE, and which image encoder (a file; for the miniature its own).
-        shard_size: pictures looked at for one shard; a tar of a WebDataset is one shard whatever its size.
+        processes: shards made at once.
     """
 
     output: Path
     base: str
-    rules: Rules
-    images: str | None = None
+    source: PictureSource
     clip_vision: str | None = None
-    world: int = 0
-    seed: int = 0
-    shard_size: int = 512
     processes: int = 1
-
-
-Encode = Callable[[list[Portrait]], Iterator[dict[str, bytes]]]
 
 
 def prepare(job: Job) -> dict:
@@ -62,10 +78,11 @@ def prepare(job: Job) -> dict:
         ValueError: no pictures at all, or a folder that was filled with other settings.
     """
     job.output.mkdir(parents=True, exist_ok=True)
-    job = replace(job, rules=settled(job.rules))
     dataset_info(job).write(job.output)
     items = work_items(job)
     missing = [number for number in range(len(items)) if not is_done(job.output, number)]
+    if missing:
+        (job.output / REPORT).unlink(missing_ok=True)  # it says that there is no more to come
     start = time.perf_counter()
     with tqdm(total=len(items), initial=len(items) - len(missing), unit="shard") as bar:
         for _ in _run(job, [(number, items[number]) for number in missing]):
@@ -73,20 +90,11 @@ def prepare(job: Job) -> dict:
     return summarise(job.output, time.perf_counter() - start)
 
 
-def settled(rules: Rules) -> Rules:
-    """The rules with "auto" decided once for all pictures, and with what that parser can keep."""
-    if rules.keep == "everything":
-        return rules
-    if takes_bisenet(rules.parser):
-        return replace(rules, parser="bisenet")
-    return replace(rules, parser="landmarks", keep="face")
-
-
 def _run(job: Job, work: list) -> Iterator[int]:
     if job.processes <= 1:
         yield from (make_shard(job, number, item) for number, item in work)
         return
-    with ProcessPoolExecutor(job.processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(job.processes, get_context("spawn"), initializer=start_worker) as pool:
         waiting = [pool.submit(make_shard, job, number, item) for number, item in work]
         try:
             for done in as_completed(waiting):
@@ -101,59 +109,30 @@ def work_items(job: Job) -> list:
     Raises ValueError where the folder was begun with other settings, naming them.
     """
     path = job.output / WORK
-    settings = {"images": job.images, "world": job.world, "seed": job.seed, **asdict(job.rules)}
+    settings = dict(job.source.settings())
     if path.is_file():
         begun = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(begun, list):  # of a version that did not note its settings
-            return begun
         known = begun["settings"]
         if differing := [f"{key} {known.get(key)!r}" for key in settings if settings[key] != known.get(key)]:
             raise ValueError(
                 f"{job.output} was begun with {', '.join(differing)}. Give the same to go on, or another --output."
             )
         return begun["items"]
-    items = list(_find_work(job))
-    if not items:
-        raise ValueError(f"No pictures ({', '.join(IMAGES)}) and no .tar were found at {job.images}.")
+    items = list(job.source.items())
     write_atomically(path, json.dumps({"settings": settings, "items": items}).encode())
     return items
-
-
-def _find_work(job: Job) -> Iterable:
-    if job.images is None:
-        return ([start, min(start + job.shard_size, job.world)] for start in range(0, job.world, job.shard_size))
-    folder = Path(job.images)
-    found = [str(path) for path in folder.glob("*")] if folder.is_dir() else glob(job.images)
-    if tars := sorted(path for path in found if path.endswith(".tar")):
-        return tars
-    files = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
-    return (files[start : start + job.shard_size] for start in range(0, len(files), job.shard_size))
 
 
 def make_shard(job: Job, number: int, item: object) -> int:
     """One work item from end to end. Returns the number of samples kept."""
     dropped: dict[str, list[str]] = defaultdict(list)
-    portraits = _world(job, *item) if job.images is None else _photos(job, item, dropped)
-    return write_shard(job.output, number, encode(job, portraits), {"dropped": dropped})
-
-
-def _world(job: Job, start: int, end: int) -> Iterator[Portrait]:
-    from research.world.training_pictures import world_portrait
-
-    return (world_portrait(job.seed, number, job.rules.image_size) for number in range(start, end))
-
-
-def _photos(job: Job, item: str | list[str], dropped: dict[str, list[str]]) -> Iterator[Portrait]:
-    for candidate in read_candidates(Path(item) if isinstance(item, str) else [Path(path) for path in item]):
-        try:
-            yield make_portrait(candidate, job.rules)
-        except Dropped as reason:
-            dropped[str(reason)].append(candidate.source)
+    portraits = job.source.portraits(item, dropped)
+    return write_shard(job.output, number, encode(job, portraits, dropped), {"dropped": dropped})
 
 
 @torch.no_grad()
-def encode(job: Job, portraits: Iterator[Portrait]) -> Iterator[dict[str, bytes]]:
-    """The members of each sample."""
+def encode(job: Job, portraits: Iterator[Portrait], dropped: dict[str, list[str]]) -> Iterator[dict[str, bytes]]:
+    """The members of each sample; one with a value that is not finite is dropped: it would undo the whole training."""
     vae, clip_vision = encoders(job.base, job.clip_vision)
     while group := list(islice(portraits, AT_ONCE)):
         pixels = torch.from_numpy(np.stack([portrait.image for portrait in group])).float() / 255
@@ -161,10 +140,16 @@ def encode(job: Job, portraits: Iterator[Portrait]) -> Iterator[dict[str, bytes]
         features = clip_features(clip_vision, torch.stack([portrait.face_crop for portrait in group]))
         for portrait, latent, feature in zip(group, latents, features, strict=True):
             facts = {"caption": portrait.caption, "source": portrait.source, "sizes": portrait.sizes}
+            arrays = {
+                "latent": latent.half().cpu().numpy(),
+                "features": feature.half().cpu().numpy(),
+                "landmarks": portrait.landmarks.astype(np.float32),
+            }
+            if broken := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+                dropped[f"{', '.join(broken)} not finite"].append(portrait.source)
+                continue
             yield {
-                "latent.npy": npy(latent.half().cpu().numpy()),
-                "features.npy": npy(feature.half().cpu().numpy()),
-                "landmarks.npy": npy(portrait.landmarks.astype(np.float32)),
+                **{f"{name}.npy": npy(array) for name, array in arrays.items()},
                 "json": json.dumps(facts).encode(),
                 "jpg": thumbnail(portrait.image),
             }
@@ -188,12 +173,13 @@ def dataset_info(job: Job) -> DatasetInfo:
     tokens, width = clip_features(clip_vision, torch.zeros(1, 64, 64, 3)).shape[1:]
     return DatasetInfo(
         base=MINIATURE if is_miniature(job.base) else "sdxl",
-        image_size=job.rules.image_size,
+        image_size=job.source.image_size,
         latent_channels=vae.latent_channels,
         clip_vision=Path(job.clip_vision).stem if job.clip_vision else MINIATURE,
         clip_tokens=tokens,
         clip_width=width,
-        keep=job.rules.keep,
+        clip_fingerprint=fingerprint_of(clip_vision),
+        keep=job.source.keep,
     )
 
 

@@ -1,14 +1,12 @@
 """Sample grids while training: what the checkpoint draws for a few people of the data, as a user would draw them."""
 
 import io
-from pathlib import Path
 
 import comfy.sample
 import torch
 from comfy.model_patcher import ModelPatcher
 from PIL import Image
 
-from ..checkpoint import load_checkpoint
 from ..geometry import LATENT_CELL
 from ..identity.clip_projector import project
 from ..identity.encoder import IDEmbedding
@@ -26,10 +24,10 @@ GUIDANCE = 5.0  # λ_t and λ_i: equal, so that a step takes two passes
 
 
 @torch.no_grad()
-def sample_grid(base: Base, checkpoint: Path, data: RunSamples) -> Image.Image:
+def sample_grid(base: Base, realisid: RealisIDModel, data: RunSamples) -> Image.Image:
     """Upper row: pictures of the data. Lower row: the same people, poses, boxes and captions, sampled."""
-    realisid = load_checkpoint(checkpoint)
-    wanted = [read_sample(data.shards, *data.where(number)) for number in range(min(PEOPLE, len(data.shards)))]
+    count = PEOPLE if data.shards.endless else min(PEOPLE, len(data.shards))
+    wanted = [read_sample(data.shards, *data.where(number)) for number in range(count)]
     pictures = [sample_picture(base, realisid, sample, seed) for seed, sample in enumerate(wanted)]
     side = data.shards.info.image_size
     grid = Image.new("RGB", (side * len(wanted), side * 2))

@@ -1,7 +1,13 @@
 """What a training run is told; the defaults are the paper's ("Implementation Details")."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+
+from ..config import RealisIDConfig, flag, number, one_of, rule_of, shown, whole
+from .precision import AUTO, DTYPES
+
+MANY = 10**9
+local_size_field = next(each for each in fields(RealisIDConfig) if each.name == "local_size")
 
 
 @dataclass(frozen=True)
@@ -13,6 +19,7 @@ class Settings:
     steps: optimiser steps in all.
     validation: folder of other shards; with every state, the loss on some of its samples is noted.
     start_from: a trained RealisID checkpoint to fine-tune; None starts from the base's encoder.
+    fresh: take each sample of `data` once, in order, and wait for those that `prepare` has yet to write.
     batch_size: samples a process takes at once; times `accumulate` times the processes makes the step's batch.
     learning_rate, weight_decay: of AdamW.
     warmup: steps over which the learning rate rises from zero.
@@ -34,27 +41,36 @@ class Settings:
     base: str
     data: Path
     output: Path
-    steps: int
+    steps: int = whole(0, 0, MANY)
     validation: Path | None = None
     start_from: Path | None = None
-    batch_size: int = 2
-    accumulate: int = 1
-    learning_rate: float = 1e-5
-    weight_decay: float = 1e-2
-    warmup: int = 0
-    face_weight: float = 1.0
-    clip_gradient: float = 1.0
-    ema: float = 0.9999
-    local_size: int = 64
+    fresh: bool = flag(False)
+    batch_size: int = whole(2, 1, MANY)
+    accumulate: int = whole(1, 1, MANY)
+    learning_rate: float = number(1e-5, 0, 1)
+    weight_decay: float = number(1e-2, 0, 1)
+    warmup: int = whole(0, 0, MANY)
+    face_weight: float = number(1.0, 0, 1e6)
+    clip_gradient: float = number(1.0, 0, 1e6)
+    ema: float = number(0.9999, 0, 1)
+    local_size: int = field(default=64, metadata=local_size_field.metadata)
     window: int = 0
-    outline: bool = False
-    y_mode: str = "sizes"
-    crop: bool = True
-    precision: str = "auto"
-    recompute: bool = False
-    workers: int = 4
-    save_every: int = 1000
-    sample_every: int = 1000
-    log_every: int = 10
-    seed: int = 0
-    resume: bool = False
+    outline: bool = flag(False)
+    y_mode: str = one_of("sizes", "sizes", "prompt")
+    crop: bool = flag(True)
+    precision: str = one_of(AUTO, AUTO, *DTYPES)
+    recompute: bool = flag(False)
+    workers: int = whole(4, 0, 256)
+    save_every: int = whole(1000, 0, MANY)
+    sample_every: int = whole(1000, 0, MANY)
+    log_every: int = whole(10, 0, MANY)
+    seed: int = whole(0, 0, 2**63)
+    resume: bool = flag(False)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the first option with a value that it cannot have, and what was expected."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.metadata and not rule_of(each).holds(value):
+                option = each.name.replace("_", "-")
+                raise ValueError(f"--{option} is {shown(value)}; expected {rule_of(each).expected}.")

@@ -18,17 +18,22 @@ import io
 import json
 import mmap
 import tarfile
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from ..identity.fingerprint import same_fingerprint
 from .requirements import needed
 
 FORMAT_VERSION = 1
 DATASET, SHARD, DONE = "dataset.json", "shard-{:06d}.tar", "shard-{:06d}.json"
+REPORT = "report.json"  # `prepare` has gone through everything
+SHARDS_AT_ONCE = 16
+WAIT, PATIENCE = 0.5, 600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class DatasetInfo:
     Attributes:
         base: architecture whose VAE made the latents, "sdxl" or "miniature".
         image_size: side of the square pictures in pixels.
-        clip_vision: the image encoder, in words; `clip_tokens` and `clip_width` are its features' shape.
+        clip_vision: the image encoder, in words; `clip_tokens` and `clip_width` are its features' shape, and
+            `clip_fingerprint` tells its weights from others' (empty in data sets from before it).
         keep: what the face parser kept of the crops.
     """
 
@@ -49,18 +55,24 @@ class DatasetInfo:
     clip_tokens: int
     clip_width: int
     keep: str
+    clip_fingerprint: str = ""
     format_version: int = FORMAT_VERSION
 
     def write(self, folder: Path) -> None:
         """Raises ValueError where the folder already holds shards that were prepared otherwise."""
         path = folder / DATASET
-        if path.exists() and (found := DatasetInfo.read(folder)) != self:
-            differing = [f.name for f in fields(self) if getattr(found, f.name) != getattr(self, f.name)]
+        if path.exists() and (differing := self._differences(DatasetInfo.read(folder))):
             raise ValueError(
                 f"{folder} holds shards prepared with another {', '.join(differing)}. "
                 "Prepare into an empty folder, or with the same settings to resume."
             )
         write_atomically(path, json.dumps(asdict(self), indent=1).encode())
+
+    def _differences(self, other: "DatasetInfo") -> list[str]:
+        mine, theirs = asdict(self), asdict(other)
+        prints = mine.pop("clip_fingerprint"), theirs.pop("clip_fingerprint")
+        differing = [name for name in mine if mine[name] != theirs[name]]
+        return differing if not all(prints) or same_fingerprint(*prints) else [*differing, "clip_fingerprint"]
 
     @classmethod
     def read(cls, folder: Path) -> "DatasetInfo":
@@ -126,6 +138,8 @@ class Shards:
         ValueError: a folder without complete shards.
     """
 
+    endless = False
+
     def __init__(self, folder: Path):
         self.folder = folder
         self.info = DatasetInfo.read(folder)
@@ -139,6 +153,12 @@ class Shards:
     def __len__(self) -> int:
         return int(self.counts.sum())
 
+    def where(self, number: int, seed: int) -> tuple[int, int]:
+        """(shard, row) of sample `number` of a run that takes everything in random order, epoch after epoch."""
+        epoch, index = divmod(number, len(self))
+        shard, row = epoch_order(tuple(self.counts.tolist()), seed, epoch, SHARDS_AT_ONCE)[index]
+        return int(shard), int(row)
+
     def read(self, shard: int, row: int) -> dict[str, bytes]:
         """The members of sample `row` of a shard, by extension."""
         return self._open(self.paths[shard]).read(row)
@@ -150,8 +170,62 @@ class Shards:
         self.__init__(**state)
 
 
+class FreshShards(Shards):
+    """A folder that `prepare` is still filling: every sample is taken once, in the order of the shards.
+
+    A sample that is not there yet is waited for. So the order does not depend on when it was written, and a run can be
+    resumed exactly, or another run can take the same samples.
+    """
+
+    endless = True
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.info = DatasetInfo.read(folder)
+        self.paths: list[Path] = []
+        self.counts = np.zeros(0, np.int64)
+        self._open = lru_cache(32)(_OpenShard)
+        while self._take_next():
+            pass
+
+    def where(self, number: int, seed: int = 0) -> tuple[int, int]:
+        """(shard, row) of sample `number`, which is waited for.
+
+        Raises:
+            ValueError: `prepare` has finished without it, or wrote nothing for ten minutes.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while number >= len(self):
+            if self._take_next():
+                deadline = time.monotonic() + PATIENCE
+            elif (self.folder / REPORT).is_file() or time.monotonic() > deadline:
+                raise ValueError(
+                    f"{self.folder} has {len(self)} samples and the run needs number {number + 1}. "
+                    "Keep `prepare` running beside the training, for as many pictures as the run takes samples."
+                )
+            else:
+                time.sleep(WAIT)
+        ends = np.cumsum(self.counts)
+        shard = int(np.searchsorted(ends, number, side="right"))
+        return shard, int(number - (ends[shard] - self.counts[shard]))
+
+    def _take_next(self) -> bool:
+        """Whether one shard more is complete."""
+        number = len(self.paths)
+        if not is_done(self.folder, number):
+            return False
+        report = json.loads((self.folder / DONE.format(number)).read_text(encoding="utf-8"))
+        self.paths.append(self.folder / SHARD.format(number))
+        self.counts = np.append(self.counts, report["samples"])
+        return True
+
+
 class _OpenShard:
-    """One tar file, mapped, and where its members are."""
+    """One tar file, mapped, and where its members are.
+
+    WebDataset's index reader, `wids`, is no longer part of its releases, keeps an index in a file of its own, and takes
+    names for URLs.
+    """
 
     def __init__(self, path: Path):
         self.rows: list[dict[str, slice]] = []

@@ -21,6 +21,7 @@ from ..identity.clip_projector import IDProjector
 from ..model import RealisIDModel, module_of
 from .base import Base
 
+PART_NAMES = {"local": "local", "global_": "global", "projector": "id_projector"}  # of the trainee → of a checkpoint
 LOCAL_HINT, GLOBAL_HINT = 3, 1  # channels of the pose-expression image and of the location mask
 
 
@@ -49,7 +50,7 @@ class Trainee(nn.Module):
 
     def parts(self) -> dict[str, nn.Module]:
         """What learns, by the names that a checkpoint has for its parts."""
-        return {"local": self.local, "global": self.global_, "id_projector": self.projector}
+        return {name: getattr(self, own) for own, name in PART_NAMES.items()}
 
     def forward(
         self,
@@ -120,7 +121,11 @@ def new_projector(config: RealisIDConfig) -> IDProjector:
 
 
 def recompute_in_backward(*networks: nn.Module) -> None:
-    """Gradient checkpointing: every residual and transformer block forgets its activations and computes them again."""
+    """Gradient checkpointing: every residual and transformer block forgets its activations and computes them again.
+
+    torch's own `checkpoint_wrapper` puts another module in the block's place. The host asks of each layer what class it
+    is, and would call a wrapped residual block without the timestep; so the block stays and its `forward` is replaced.
+    """
     for network in networks:
         for block in network.modules():
             if isinstance(block, (ResBlock, BasicTransformerBlock)):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from realisid_core.miniature import initial, networks
-from realisid_core.training.ema import Average
+from realisid_core.training.ema import averaged_model
 from realisid_core.training.precision import autocast
 from realisid_core.training.windows import place_window, window_sizes
 
@@ -156,7 +156,7 @@ def train(pictures: Path, latents: Path, folder: Path, plan: Plan, windows: bool
     scenes = Scenes(pictures, latents, vocabulary)
     model = Base(vocabulary, plan.seed).to(device())
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    average = Average(model.parameters(), 0.999)
+    average = averaged_model(model, 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
     (folder / "vocabulary.json").write_text(json.dumps(vocabulary.tokens), encoding="utf-8")
     alphas = cumulative_alphas().to(device())
@@ -175,7 +175,7 @@ def train(pictures: Path, latents: Path, folder: Path, plan: Plan, windows: bool
         loss = (seen.weights * errors).sum() / seen.weights.sum()
         run.note(**{"loss": loss, "plain": errors.mean()} if whole else {"windows": loss})
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
-        average.update()
+        average.update_parameters(model)
 
 
 def draw_timesteps(count: int, steps: int, random: torch.Generator) -> Tensor:

@@ -8,7 +8,7 @@ from comfy.clip_vision import clip_preprocess
 from torch import Tensor, nn
 
 from realisid_core.miniature import initial, networks
-from realisid_core.training.ema import Average
+from realisid_core.training.ema import averaged_model
 
 from ..world.identity import CATEGORIES, MOLE_PLACES, NUMBERS
 from .data import Pictures
@@ -40,7 +40,7 @@ def train(crops: Path, folder: Path, plan: Plan) -> None:
     torch.manual_seed(plan.seed)
     model = trainable(Reader(encoder)).to(device())
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.05)
-    average = Average(model.parameters(), 0.999)
+    average = averaged_model(model, 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
     for step in run.steps(plan.steps, plan.save_minutes):
         random = generator(plan.seed, step)
@@ -52,7 +52,7 @@ def train(crops: Path, folder: Path, plan: Plan) -> None:
         losses = [identity_loss(reading.float(), targets[chosen].to(device())) for reading in readings]
         run.note(tokens=losses[0], output=losses[1])
         take_step(sum(losses), model, optimizer, learning_rate(step, plan.steps, plan.rate))
-        average.update()
+        average.update_parameters(model)
 
 
 def trainable(model: nn.Module) -> nn.Module:

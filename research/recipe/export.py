@@ -12,11 +12,13 @@ from torch import Tensor
 
 from realisid_core.miniature import initial, loading
 from realisid_core.perception.faces import to_uint8
+from realisid_core.training.ema import averaged_model
 
 from ..world import caption, sample_scene
 from .base import Base, Vocabulary
 from .data import Pictures
 from .encoder import Reader
+from .run import load_part
 
 
 def export(runs: Path, weights: Path) -> None:
@@ -36,11 +38,9 @@ def export(runs: Path, weights: Path) -> None:
 def averaged(module: torch.nn.Module, folder: Path) -> torch.nn.Module:
     """`module` with the averaged weights of a training's state."""
     state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-    module.load_state_dict(state["model"])
-    with torch.no_grad():
-        for parameter, value in zip(module.parameters(), state["average"]["shadow"], strict=True):
-            parameter.copy_(value)
-    return module.eval()
+    average = averaged_model(module, 0.0)
+    load_part(average, state["average"])
+    return average.module.eval()
 
 
 def _vae(runs: Path) -> dict[str, dict[str, Tensor]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from realisid_core.training.loss_table import LossTable
 from realisid_core.training.precision import autocast
+from realisid_core.training.setup import keep_freed_memory
 
 LOG_EVERY = 50
 
@@ -60,11 +61,13 @@ class Run:
         self.folder, self.parts, self.step = folder, parts, 0
         self.recent: list[dict[str, Tensor]] = []
         folder.mkdir(parents=True, exist_ok=True)
+        if device().type == "cpu":
+            keep_freed_memory()
         if (folder / "state.pt").exists():
             state = torch.load(folder / "state.pt", map_location=device(), weights_only=True)
             self.step = state["step"]
             for name, part in parts.items():
-                part.load_state_dict(state[name])
+                load_part(part, state[name])
         self.losses = LossTable(folder / "losses.csv")
         self.losses.forget_after(self.step)
 
@@ -106,6 +109,16 @@ class Run:
         row = {name: f"{mean:.5f}" for name, mean in means.items()}
         self.losses.note(self.step, **row, seconds_per_step=f"{seconds:.3f}")
         print(self.step, {name: round(mean, 5) for name, mean in means.items()}, f"{seconds:.2f} s a step", flush=True)
+
+
+def load_part(part: Any, state: Mapping[str, Any]) -> None:
+    """A part of a run's state; states from before averages were torch's `AveragedModel` are read too."""
+    if "shadow" in state:
+        names = [name for name, _ in part.module.named_parameters()]
+        part.module.load_state_dict(dict(zip(names, state["shadow"], strict=True)), strict=False)
+        part.n_averaged.fill_(state["steps"])
+    else:
+        part.load_state_dict(state)
 
 
 def take_step(loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> None:

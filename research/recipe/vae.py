@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from realisid_core.miniature import initial, networks
-from realisid_core.training.ema import Average
+from realisid_core.training.ema import averaged_model
 
 from .data import Pictures
 from .run import Plan, Run, device, generator, learning_rate, take_step
@@ -35,7 +36,7 @@ def train(pictures: Path, folder: Path, plan: Plan, decoder_only: bool = False) 
         model.quant_conv.bias[len(model.quant_conv.bias) // 2 :] -= 6
     model.to(device()).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0)
-    average = Average(model.parameters(), 0.999)
+    average = averaged_model(model, 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
     if decoder_only:
         freeze_encoder(model, average)
@@ -48,17 +49,15 @@ def train(pictures: Path, folder: Path, plan: Plan, decoder_only: bool = False) 
         images, weights = (torch.stack(values).to(device()) for values in zip(*seen, strict=True))
         loss = _loss(model, images, weights, random, run, plan)
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
-        average.update()
+        average.update_parameters(model)
 
 
-@torch.no_grad()
-def freeze_encoder(model: nn.Module, average: Average) -> None:
+def freeze_encoder(model: nn.Module, average: AveragedModel) -> None:
     """What is frozen is the average, which is what gets exported."""
-    encoder = {id(parameter) for part in (model.encoder, model.quant_conv) for parameter in part.parameters()}
-    for parameter, value in zip(average.parameters, average.shadow, strict=True):
-        if id(parameter) in encoder:
-            parameter.copy_(value)
-            parameter.requires_grad_(False)
+    for name in ("encoder", "quant_conv"):
+        part = getattr(model, name)
+        part.load_state_dict(getattr(average.module, name).state_dict())
+        part.requires_grad_(False)
 
 
 def _weighted(data: Pictures, index: int, window: Window) -> tuple[Tensor, Tensor]:

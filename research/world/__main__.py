@@ -1,9 +1,11 @@
-"""Pictures of the face world: `python -m research.world sheets|portraits FOLDER`.
+"""Pictures of the face world: `python -m research.world sheets|portraits FOLDER`, and `prepare` for training.
 
-`sheets` are contact sheets; `portraits` are the people whose photos ship with the pack, in `portraits/`.
+`sheets` are contact sheets; `portraits` are the people whose photos ship with the pack, in `portraits/`. `prepare`
+draws pictures, each once, and hands them to the trainer's own `prepare`. It may run while `train --fresh` learns from
+what is there already.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import cv2
@@ -51,10 +53,49 @@ def portraits() -> dict[str, np.ndarray]:
     }
 
 
-if __name__ == "__main__":
-    what, folder = {"sheets": sheets, "portraits": portraits}[sys.argv[1]], Path(sys.argv[2])
+def write(pictures: dict[str, np.ndarray], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in what().items():
+    for name, picture in pictures.items():
         file = folder / f"{name}.jpg"
         file.write_bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
         print(file)
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Shards for the trainer, from as many processes as asked for."""
+    import realisid_core.training.prepare as core  # finds the host, so before what needs it
+    from realisid_core.miniature.networks import IMAGE_SIZE
+
+    from .training_pictures import WorldPictures
+
+    size = options.image_size or IMAGE_SIZE
+    source = WorldPictures(options.seed, options.pictures, size, options.people, options.world, options.shard_size)
+    job = core.Job(options.output, options.base, source, options.clip_vision, options.processes)
+    print(core.describe(core.prepare(job)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m research.world", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("sheets", "portraits"):
+        commands.add_parser(name).add_argument("folder", type=Path)
+    shards = commands.add_parser("prepare", help="shards to train from")
+    shards.add_argument("--pictures", type=int, required=True, help="how many; a run may be stopped and go on")
+    shards.add_argument("--output", type=Path, required=True, help="folder for the shards, resumed if begun")
+    shards.add_argument("--base", default="miniature", help='"miniature", or a folder with its weights (%(default)s)')
+    shards.add_argument("--clip-vision", help="the image encoder's file; the miniature brings its own")
+    shards.add_argument("--image-size", type=int, help="side in pixels (the miniature's)")
+    shards.add_argument("--people", type=int, choices=(1, 2, 3), default=3, help="at most, in a picture (%(default)s)")
+    shards.add_argument("--world", type=int, choices=(1, 2), default=2, help="whose people (%(default)s)")
+    shards.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    shards.add_argument("--shard-size", type=int, default=512, help="pictures in a shard (%(default)s)")
+    shards.add_argument("--processes", type=int, default=1, help="shards made at once (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    options = _parser().parse_args()
+    if options.command == "prepare":
+        prepare(options)
+    else:
+        write({"sheets": sheets, "portraits": portraits}[options.command](), options.folder)

@@ -11,21 +11,43 @@ from realisid_core.perception.landmark_paths import FACE_OVAL
 
 from . import Rendered
 
+MASKS = ("person", "outline", "none")  # face and hair, the face's outline, nothing zeroed
+MARGINS = (0.0, 0.3)  # that the nodes may add to the box
+UNSTEADY = 0.04  # of the box's side: how far off detectors and landmarks are
+LIGHT = (0.8, 1.2)
+
+
+def reference_crop(drawn: Rendered, rng: np.random.Generator, size: int) -> Tensor:
+    """[size, size, 3] in 0..1 of the first person, cropped and masked in one of the ways that a graph may do it.
+
+    Every mask and every margin comes up. Box and light are as unsteady as detectors and photos.
+    """
+    shift = rng.uniform(-UNSTEADY, UNSTEADY, 2)
+    growth = (1 + rng.uniform(*MARGINS)) * rng.uniform(1 - UNSTEADY, 1 + UNSTEADY)
+    return _crop(drawn, shift, growth, float(rng.uniform(*LIGHT)), str(rng.choice(MASKS)), size)
+
 
 def unsteady_crop(drawn: Rendered, rng: np.random.Generator, growth: tuple[float, float], size: int) -> Tensor:
-    """[size, size, 3] in 0..1 of the first person, with box, light and mask as unsteady as photos and detectors are.
+    """The first miniature's: a box up to 6 % off and larger by a factor within `growth`; either of two masks."""
+    shift, factor, light = rng.uniform(-0.06, 0.06, 2), rng.uniform(*growth), float(rng.uniform(*LIGHT))
+    return _crop(drawn, shift, factor, light, "outline" if rng.random() < 0.5 else "person", size)
 
-    The box is up to 6 % off and larger by a factor within `growth`. Half of the masks keep face and hair, the others
-    the face's outline alone, which parsing without BiSeNet gives.
-    """
+
+def _crop(drawn: Rendered, shift: np.ndarray, growth: float, light: float, mask: str, size: int) -> Tensor:
+    """The first person's box, moved by `shift` of its side and enlarged by `growth`."""
     x0, y0, x1, y1 = drawn.boxes[0]
-    centre = np.array([x0 + x1, y0 + y1]) / 2 + rng.uniform(-0.06, 0.06, 2) * (x1 - x0)
-    half = (x1 - x0) / 2 * rng.uniform(*growth)
+    centre = np.array([x0 + x1, y0 + y1]) / 2 + shift * (x1 - x0)
+    half = (x1 - x0) / 2 * growth
     box = (*(centre - half).tolist(), *(centre + half).tolist())
-    image = to_image(drawn.image) * float(rng.uniform(0.8, 1.2))
-    mask = drawn.masks[0]
-    if rng.random() < 0.5:
-        mask = np.zeros_like(mask)
-        cv2.fillPoly(mask, [np.round(drawn.landmarks[0][list(FACE_OVAL)]).astype(np.int32)], 1)
-    face = Face(box, box, mask=torch.from_numpy(mask).float())
-    return masked_crops(Faces(image.clamp(0, 1), [[face]]), size)[0]
+    face = Face(box, box, mask=_mask(drawn, mask))
+    return masked_crops(Faces((to_image(drawn.image) * light).clamp(0, 1), [[face]]), size)[0]
+
+
+def _mask(drawn: Rendered, mask: str) -> Tensor | None:
+    if mask == "none":
+        return None
+    kept = drawn.masks[0]
+    if mask == "outline":
+        kept = np.zeros_like(kept)
+        cv2.fillPoly(kept, [np.round(drawn.landmarks[0][list(FACE_OVAL)]).astype(np.int32)], 1)
+    return torch.from_numpy(kept).float()

@@ -1,42 +1,81 @@
-"""Training pictures of the face world: drawn, so landmarks, masks and captions are exact and nothing is detected."""
+"""Training pictures of the face world, as a source of the core's `prepare`: no picture twice, nothing detected."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from realisid_core.identity.clip_projector import CROP_SIZE
 from realisid_core.training.pictures import Portrait
 
 from . import Person, caption, render, sample_scene, vary
-from .references import unsteady_crop
+from .references import reference_crop
 
-REFERENCE_SIDES = (0.3, 0.6)  # relative sizes of the face in the picture that the ID embedding is made from
+PEOPLE = (0.6, 0.25, 0.15)  # how often one, two, three people
+OVERLAPPING = 0.25  # of the pictures of several people
+REFERENCE_SIDES = (0.25, 0.6)  # relative sizes of the face in the picture that the ID embedding is made from
 
 
-def world_portrait(seed: int, number: int, image_size: int) -> Portrait:
-    """Picture `number` of the world of `seed`.
+@dataclass(frozen=True)
+class WorldPictures:
+    """A `PictureSource`. Picture `number` depends on the seed and the number alone, so any part can be made anew.
 
-    The ID embedding comes from another picture of the same person, in other pose and clothes: what a collection of
-    photos cannot give, and what makes the branches take pose and expression from the landmarks alone.
+    Attributes:
+        seed: of all pictures.
+        pictures: how many.
+        image_size: their side in pixels.
+        people: at most so many in a picture.
+        world: whose people (`sample_scene`).
+        shard_size: pictures in a shard.
+        keep: what the checkpoint will say of the masks: the widest of those that come up.
     """
-    rng = np.random.default_rng([seed, number])
-    scene = sample_scene(rng, people=1)
-    drawn = render(scene, image_size)
-    return Portrait(
-        source=f"world {seed}/{number}",
-        image=drawn.image,
-        face_crop=_reference_crop(scene.people[0], rng, image_size),
-        landmarks=drawn.landmarks[0] / image_size,
-        caption=caption(scene),
-        sizes=(image_size, image_size, 0, 0, image_size, image_size),
-    )
 
+    seed: int
+    pictures: int
+    image_size: int
+    people: int = len(PEOPLE)
+    world: int = 2
+    shard_size: int = 512
+    keep: str = "face and hair"
 
-def _reference_crop(person: Person, rng: np.random.Generator, image_size: int) -> torch.Tensor:
-    """The masked crop of a photo of theirs, in other pose and clothes."""
-    side = float(rng.uniform(*REFERENCE_SIDES))
-    at = (1 - side) / 2 + rng.uniform(-0.1, 0.1, 2)
-    scene = sample_scene(rng, people=1, styles=("photo",))
-    person = replace(vary(person, rng), box=(*map(float, at), side))
-    return unsteady_crop(render(replace(scene, people=(person,)), image_size), rng, (0.95, 1.25), CROP_SIZE)
+    def settings(self) -> dict[str, object]:
+        return asdict(self)
+
+    def items(self) -> list[list[int]]:
+        """The first picture's number and the one after the last."""
+        starts = range(0, self.pictures, self.shard_size)
+        return [[start, min(start + self.shard_size, self.pictures)] for start in starts]
+
+    def portraits(self, item: list[int], dropped: dict[str, list[str]]) -> Iterator[Portrait]:
+        return (self.portrait(number) for number in range(*item))
+
+    def portrait(self, number: int) -> Portrait:
+        """Picture `number`: its first person's landmarks, and that person's face from another picture.
+
+        The ID embedding comes from another pose, in other clothes and light: what a collection of photos cannot give,
+        and what makes the branches take pose and expression from the landmarks alone. Others in the picture are in its
+        caption only. People come in random order, so the first may stand anywhere.
+        """
+        rng = np.random.default_rng([self.seed, number])
+        shares = np.array(PEOPLE[: self.people])
+        count = int(rng.choice(len(shares), p=shares / shares.sum())) + 1
+        overlap = count > 1 and rng.random() < OVERLAPPING
+        scene = sample_scene(rng, people=count, overlap=overlap, world=self.world)
+        drawn = render(scene, self.image_size)
+        return Portrait(
+            source=f"world {self.world}, seed {self.seed}, picture {number}",
+            image=drawn.image,
+            face_crop=self._reference(scene.people[0], rng),
+            landmarks=drawn.landmarks[0] / self.image_size,
+            caption=caption(scene),
+            sizes=(self.image_size, self.image_size, 0, 0, self.image_size, self.image_size),
+        )
+
+    def _reference(self, person: Person, rng: np.random.Generator) -> Tensor:
+        """The masked crop of a photo of theirs."""
+        side = float(rng.uniform(*REFERENCE_SIDES))
+        at = (1 - side) / 2 + rng.uniform(-0.1, 0.1, 2)
+        scene = sample_scene(rng, people=1, styles=("photo",), world=self.world)
+        person = replace(vary(person, rng), box=(*map(float, at), side))
+        return reference_crop(render(replace(scene, people=(person,)), self.image_size), rng, CROP_SIZE)

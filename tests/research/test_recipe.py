@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from realisid_core.miniature import initial, loading, networks
-from realisid_core.training.ema import Average
+from realisid_core.training.ema import averaged_model
 from research.recipe import base, encoder, export, run, vae
 from research.world import identity_vector, sample_identity
 
@@ -34,7 +34,7 @@ def test_a_folded_autoencoder_has_the_same_latents_standardised_and_the_same_pic
 
 def test_training_the_decoder_alone_keeps_the_latents_of_the_exported_encoder():
     model = settled(initial.vae_module())
-    average = Average(model.parameters(), 0.9)
+    average = averaged_model(model, 0.9)
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
         exported = model.encode(image)
@@ -87,7 +87,7 @@ def test_the_exported_base_computes_in_the_host_what_was_trained(tmp_path):
     with torch.no_grad():  # the last layers start at zero, which would hide everything before them
         for parameter in trained.unet.parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    state = run.Run(tmp_path / "base", {"model": trained, "average": Average(trained.parameters(), 0.9)})
+    state = run.Run(tmp_path / "base", {"model": trained, "average": averaged_model(trained, 0.9)})
     state.save()
     (tmp_path / "base" / "vocabulary.json").write_text(json.dumps(vocabulary.tokens))
     export.export(tmp_path, tmp_path / "weights")
@@ -161,5 +161,12 @@ def test_an_interrupted_training_goes_on_exactly_where_it_was(crops, tmp_path, m
     straight, resumed = (torch.load(tmp_path / name / "state.pt") for name in ("straight", "resumed"))
     assert straight["step"] == resumed["step"] == 4
     assert all(torch.equal(straight["model"][name], value) for name, value in resumed["model"].items())
-    shadows = zip(straight["average"]["shadow"], resumed["average"]["shadow"], strict=True)
-    assert all(torch.equal(one, other) for one, other in shadows)
+    assert all(torch.equal(straight["average"][name], value) for name, value in resumed["average"].items())
+
+
+def test_averages_of_earlier_states_are_read():
+    model = torch.nn.Linear(2, 3)
+    average = averaged_model(model, 0.9)
+    shadow = [torch.full_like(parameter, 2.0) for parameter in model.parameters()]
+    run.load_part(average, {"steps": 7, "shadow": shadow})
+    assert int(average.n_averaged) == 7 and all(map(torch.equal, average.module.parameters(), shadow))

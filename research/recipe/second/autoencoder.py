@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realisid_core.miniature import initial
-from realisid_core.training.ema import Average
+from realisid_core.training.ema import averaged_model
 
 from ...world import Rendered, render, sample_scene
 from ..run import Plan, Run, device, generator, learning_rate, take_step
@@ -34,13 +34,13 @@ def train(folder: Path, plan: Plan, crop: int = 128, perceptual: Perceptual | No
         model.quant_conv.bias[len(model.quant_conv.bias) // 2 :] -= 6
     model.to(device()).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0)
-    average = Average(model.parameters(), 0.999)
+    average = averaged_model(model, 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
     for step in run.steps(plan.steps, plan.save_minutes):
         images, weights = (value.to(device()) for value in batch(plan.seed, step, plan.batch, crop))
         loss = _loss(model, images, weights, generator(plan.seed, step), run, plan, perceptual)
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
-        average.update()
+        average.update_parameters(model)
 
 
 def batch(seed: int, step: int, count: int, crop: int) -> tuple[Tensor, Tensor]:
