@@ -76,6 +76,8 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_options(parser: argparse.ArgumentParser) -> None:
+    from ..perception.parsing import KEEP, METHODS
+
     parser.add_argument(
         "--images",
         required=True,
@@ -88,9 +90,10 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-size", type=int, help="side of the square pictures (1024; the miniature's own)")
     parser.add_argument("--smallest-side", type=int, help="drop pictures with a shorter side (half of --image-size)")
     parser.add_argument("--detector", choices=("yunet", "retinaface", "mtcnn"), default="yunet")
-    parser.add_argument("--parser", choices=("auto", "bisenet", "landmarks"), default="auto")
-    keep = ("face", "face and hair", "head and neck", "everything")
-    parser.add_argument("--keep", choices=keep, default="face and hair", help="what BiSeNet keeps of the face crop")
+    parser.add_argument("--parser", choices=METHODS, default="auto")
+    parser.add_argument(
+        "--keep", choices=tuple(KEEP), default="face and hair", help="what the parser keeps of the face crop"
+    )
     parser.add_argument("--processes", type=int, default=1, help="shards prepared at once (default %(default)s)")
     parser.add_argument("--shard-size", type=int, default=512, help="pictures to a shard (default %(default)s)")
 

@@ -66,7 +66,9 @@ def settled(rules: Rules) -> Rules:
         return rules
     if takes_bisenet(rules.parser):
         return replace(rules, parser="bisenet")
-    return replace(rules, parser="landmarks", keep="face")
+    if rules.parser == "landmarks" or rules.keep == "face":
+        return replace(rules, parser="landmarks" if rules.parser == "landmarks" else "person", keep="face")
+    return replace(rules, parser="person", keep="face and hair")
 
 
 def read_candidates(item: Path | Iterable[Path]) -> Iterator[Candidate]:

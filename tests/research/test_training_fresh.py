@@ -20,7 +20,7 @@ from realisid_core.training.prepare import Job, prepare
 from realisid_core.training.shards import FreshShards, Shards, write_shard
 from research.world.training_pictures import WorldPictures
 
-PACK = Path(__file__).resolve().parent.parent
+PACK = Path(__file__).resolve().parent.parent.parent
 SIZE = 256
 
 
