@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from headless.client import Client, Result, Workflow, WorkflowError
 from headless.contact_sheet import Row, Tile, contact_sheet
 from headless.server import PACK, running_server
@@ -16,6 +18,7 @@ from realisid_core.bootstrap import host_path
 WORKFLOWS = PACK / "workflows" / "api"
 OUTPUT = (PACK if os.access(PACK, os.W_OK) else Path(os.environ["REALISID_DEV"])) / "output"
 FIRST = "perception"
+LEFT_OUT = {"Perception", "Start here"}  # draws nothing; is "One person" again
 
 
 def main() -> int:
@@ -39,6 +42,7 @@ def main() -> int:
         sheet = OUTPUT / "contact_sheet.png"
         contact_sheet("RealisID for ComfyUI", done).save(sheet)
         print(f"\n{sum(len(row.tiles) for row in done)} pictures in {OUTPUT}\nAll on one sheet: {sheet}")
+        results(done).save(OUTPUT / "results.jpg", quality=85, optimize=True)
     return 0 if len(done) == len(rows) else 1
 
 
@@ -62,7 +66,20 @@ def run(client: Client, file: Path, number: str) -> Row | None:
     seconds = time.monotonic() - started
     tiles = save(result, workflow, file.stem)
     line.end(f"{len(tiles)} pictures, {seconds:.1f} s")
-    return Row(file.stem.replace("_", " ").capitalize(), f"{seconds:.1f} s", tiles)
+    return Row(title_of(file.stem), f"{seconds:.1f} s", tiles)
+
+
+def results(rows: list[Row]) -> Image.Image:
+    """The README's picture: who was asked for, and what came out."""
+    portraits = [Tile(file.stem, Image.open(file)) for file in sorted((PACK / "portraits").glob("world_*.jpg"))]
+    drawn = [Tile(row.title, row.tiles[-1].image) for row in rows if row.title not in LEFT_OUT]
+    return contact_sheet(
+        "RealisID for ComfyUI", [Row("Who", "", portraits), Row("What the miniature draws", "", drawn)]
+    )
+
+
+def title_of(name: str) -> str:
+    return name.removesuffix("_miniature").replace("_", " ").capitalize()
 
 
 def save(result: Result, workflow: Workflow, name: str) -> list[Tile]:

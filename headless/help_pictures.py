@@ -1,4 +1,4 @@
-"""The pictures of the help pages and the README, made by the nodes: `python -m headless.help_pictures`."""
+"""The pictures of the help pages, made by the nodes: `python -m headless.help_pictures`."""
 
 import io
 import json
@@ -12,7 +12,6 @@ import requests
 from PIL import Image, ImageOps
 
 from headless.client import Client, Result
-from headless.contact_sheet import Row, Tile, contact_sheet
 from headless.server import PACK, running_server
 from realisid_core.bootstrap import host_path
 
@@ -90,7 +89,6 @@ def main() -> None:
         result = client.run(workflow())
         for name, picture in strips(result):
             save(picture, name)
-        ingredients(result).save(PACK / "docs" / "images" / "ingredients.jpg", quality=82, optimize=True)
         for name, picture in graphs(server.address):
             save(picture, name)
 
@@ -114,20 +112,6 @@ def strips(result: Result) -> Iterator[tuple[str, Image.Image]]:
         "person": ("crop", "layout", "pose_grace"),
     }.items():
         yield name, side_by_side([shown[part] for part in parts])
-
-
-def ingredients(result: Result) -> Image.Image:
-    """The README's picture: what the branches are told about a person."""
-    shown = shown_by(result)
-    captions = {
-        "found": "Who: a photo, its face found",
-        "embedding": "What of it counts as identity",
-        "found_grace": "How: any other photo",
-        "pose_grace": "Its head pose and expression",
-        "layout": "Where: a box for each face",
-    }
-    tiles = [Tile(caption, shown[node]) for node, caption in captions.items()]
-    return contact_sheet("RealisID for ComfyUI", [Row("What a picture of a person is made from", "", tiles)])
 
 
 def graphs(address: str) -> Iterator[tuple[str, Image.Image]]:

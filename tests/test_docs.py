@@ -1,5 +1,6 @@
 """The help pages: one a node, complete, with pictures that exist and are small; the README's links lead somewhere."""
 
+import ast
 import re
 
 import pytest
@@ -48,14 +49,14 @@ def test_every_page_has_a_picture(described):
     assert not [name for name in described if not PICTURE.search((PAGES / f"{name}.md").read_text(encoding="utf-8"))]
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("text", TEXTS, ids=lambda file: file.relative_to(PACK).as_posix())
 def test_what_a_text_refers_to_exists(text):
     content = text.read_text(encoding="utf-8")
     targets = [target for target in PICTURE.findall(content) + LINK.findall(content) if "://" not in target]
     assert not [target for target in targets if not (text.parent / target).exists()]
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("text", TEXTS, ids=lambda file: file.relative_to(PACK).as_posix())
 def test_a_place_that_a_text_refers_to_is_a_heading_there(text):
     def places(file) -> set[str]:
         return {
@@ -84,3 +85,39 @@ def test_the_server_serves_a_page_and_its_pictures_where_the_frontend_looks(serv
     assert page.ok
     for picture in PICTURE.findall(page.text):
         assert requests.get(f"{base}/{picture}", timeout=60).headers["Content-Type"] == "image/jpeg"
+
+
+def test_the_readme_is_short():
+    assert len((PACK / "README.md").read_text(encoding="utf-8").split()) <= 900
+
+
+def test_the_readmes_commands_are_what_continuous_integration_runs():
+    readme = (PACK / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"(?m)^\s*(python dev\.py \w+)$", readme)
+    assert commands == ["python dev.py demo", "python dev.py test"]
+    runs = (PACK / ".github" / "workflows" / "test.yml").read_text("utf-8") + (PACK / ".ci" / "run").read_text("utf-8")
+    assert not [command for command in commands if command.replace("python", "") not in runs.replace("python3", "")]
+
+
+def test_the_readme_names_no_place_to_be_filled_in():
+    assert not re.findall(r"<[a-z' ]+>", (PACK / "README.md").read_text(encoding="utf-8"))
+
+
+def test_the_messages_that_troubleshooting_explains_are_the_packs():
+    page = (PACK / "docs" / "troubleshooting.md").read_text(encoding="utf-8").split("\n## ")[0]
+    explained = re.findall(r"(?m)^\| (.+?) \| ", page)[2:]
+    said = [text for file in (*PACK.glob("realisid_core/**/*.py"), *PACK.glob("nodes/*.py")) for text in texts_in(file)]
+    for message in explained:
+        parts = re.compile(".*".join(re.escape(part.strip()) for part in message.split("…")), re.DOTALL)
+        assert any(parts.search(text) for text in said), message
+
+
+def texts_in(file) -> list[str]:
+    """Every text in a Python file; what is filled in later is left out."""
+    texts = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            texts.append(" ".join(str(part.value) for part in node.values if isinstance(part, ast.Constant)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.append(node.value)
+    return texts

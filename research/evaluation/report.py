@@ -1,4 +1,4 @@
-"""Tables, a figure and a grid of pictures from the measures: what `docs/miniature.md` shows."""
+"""Tables, a figure and a grid of pictures from the measures: what `docs/results.md` shows."""
 
 from collections.abc import Callable
 from pathlib import Path
