@@ -1,8 +1,8 @@
 """What a step costs, on SDXL's own architecture: `python benchmarks/cost.py --help`.
 
 Contenders run in turn, round after round, in one process, each for a few steps of the host's sampler. Medians, ratios
-and how much memory each takes beyond the weights are printed and written to docs/performance.md. Random weights in
-bfloat16: time does not depend on the values.
+and how much memory each takes beyond the weights are printed and written to the end of docs/performance.md. Weights are
+random, in bfloat16: time does not depend on the values.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from realisid_core.sampling.apply import Settings, apply_branch  # noqa: E402
 from realisid_core.sampling.guidance import IdentityGuidance  # noqa: E402
 from realisid_core.sampling.rows import IdentityMode, with_identity  # noqa: E402
 
+MEASURED = "## What a step costs"
 CFG = 7.5
 RUN = 25  # steps of the run that is charged for what is computed once a run
 UNET, CONTROLNET = 1.0, 0.42  # passes; a ControlNet costs 0.42 of the UNet at any size
@@ -188,15 +189,16 @@ def report(
     unit = median["plain SDXL"] / 2
     counts = " ".join(map(str, options.people))
     lines = [
-        f"# What a step costs\n\nSDXL's architecture, random weights, bfloat16, {options.side}² pixels, median of "
-        f"{options.rounds} interleaved runs on {options.machine}: "
-        f"`python benchmarks/cost.py --side {options.side} --rounds {options.rounds} --people {counts}`.\n",
-        f"A step is the mean one of a run of {RUN}: the first, which also makes what is computed once a run (hints, "
-        "keys and values of the ID tokens), and later ones are timed apart. U is one pass of the UNet, measured as "
-        "half of plain SDXL. Peak memory is what the tensors of a run take at their most, beyond the weights.\n",
-        "*stock ControlNets*: the host's ControlNet once for each person, the ID embedding as its prompt. *literal "
-        "RealisID*: the three predictions of Eq. 8 one after another, person by person, the local branch at the "
-        "latent's full size. *off* and *null identity*: what `without_identity` is set to.\n",
+        f"{MEASURED}\n\nSDXL's architecture with random weights in bfloat16, at {options.side}² pixels, on "
+        f"{options.machine}. Each number is the median of {options.rounds} interleaved runs:\n\n```\n"
+        f"python benchmarks/cost.py --side {options.side} --rounds {options.rounds} --people {counts}\n```\n",
+        "| word | means |\n| --- | --- |\n"
+        f"| s a step | the mean step of a run of {RUN}; the first also makes what is computed once a run |\n"
+        "| U | one pass of the UNet: half a step of plain SDXL |\n"
+        "| peak MiB | the most that the tensors of a run take beyond the weights |\n"
+        "| stock ControlNets | the host's ControlNet once for each person, with the ID embedding as its prompt |\n"
+        "| literal RealisID | the three predictions of Eq. 8 one after another, person by person, the local branch at "
+        "the latent's full size |\n| off, null identity | what `without_identity` is set to |\n",
         "| contender, people | s a step | spread | U measured | U counted | peak MiB |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
@@ -214,7 +216,9 @@ def report(
             lines.append(f"| {ours} / {theirs} | ≤ {target:.2f} | {counted:.2f} | {reached} |")
     text = "\n".join(lines) + "\n"
     print(text)
-    (PACK / "docs" / "performance.md").write_text(text, encoding="utf-8")
+    page = PACK / "docs" / "performance.md"
+    advice = page.read_text(encoding="utf-8").split(MEASURED)[0]
+    page.write_text(advice + text, encoding="utf-8")
 
 
 if __name__ == "__main__":
