@@ -7,12 +7,37 @@ import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
 import { Binding, refreshAll } from "./boxes_binding.js"
 import { noteRun } from "./boxes_runs.js"
+import { countFromOne, hideFormer, readOldGraphs, renumbering } from "./migrate.js"
 import { setLanguage } from "./strings.js"
 
 const NODE = "RealisID_LocationBoxes"
 const WIDGET = "REALISID_BOXES"
 /** The node's first size. */
 const FIRST_SIZE = [430, 680]
+
+app.registerExtension({
+  name: "RealisID.Numbering",
+
+  beforeRegisterNodeDef(nodeType, definition) {
+    const change = renumbering(definition)
+    if (change) readOldGraphs(nodeType, change)
+  },
+
+  nodeCreated(node) {
+    const change = node.constructor.nodeData && renumbering(node.constructor.nodeData)
+    if (change) countFromOne(node, change)
+  },
+
+  /** Newer pages make the links when all nodes are there. */
+  afterConfigureGraph() {
+    const root = app.rootGraph ?? app.graph
+    for (const graph of [root, ...(root.subgraphs?.values() ?? [])]) {
+      for (const node of graph.nodes) {
+        if (node.constructor.nodeData && renumbering(node.constructor.nodeData)) hideFormer(node)
+      }
+    }
+  },
+})
 
 app.registerExtension({
   name: "RealisID.LocationBoxes",
