@@ -2,8 +2,10 @@
 
 import comfy.controlnet
 import comfy.model_base
+import comfy.model_patcher
 import pytest
 import torch
+from comfy.model_patcher import ModelPatcher
 from safetensors.torch import save_file
 
 import nodes as host_nodes
@@ -182,3 +184,24 @@ def test_the_whole_bundle_fits_sixty_megabytes_in_float16():
         for name, value in initial.weights(part, 0).items()
     )
     assert 2 * parameters < 60e6
+
+
+class DynamicPatcher(ModelPatcher):
+    """Stands for the kind that a newer host chooses at start-up."""
+
+
+def test_models_are_wrapped_as_the_host_wraps_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(comfy.model_patcher, "CoreModelPatcher", DynamicPatcher, raising=False)
+    loaded = loading.load_miniature(tmp_path)
+    projector = loaded.realisid.part("id_projector", ModelPatcher)
+    assert {type(patcher) for patcher in (loaded.model, projector)} == {DynamicPatcher}
+    assert type(loading.load_unet(tmp_path, disable_dynamic=True)) is ModelPatcher
+
+
+def test_a_host_that_needs_a_second_copy_of_the_unet_can_make_one(miniature):
+    if not hasattr(miniature.model, "cached_patcher_init"):
+        pytest.skip("This ComfyUI makes no copies.")
+    copy = miniature.model.clone(force_deepcopy=True)
+    assert copy.model is not miniature.model.model
+    theirs = copy.model.diffusion_model.state_dict()
+    assert all(torch.equal(value, theirs[k]) for k, value in miniature.model.model.diffusion_model.state_dict().items())

@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 import comfy.model_management
-import comfy.model_patcher
 import comfy.utils
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..host import core_patcher
 from .faces import Face, Faces, checked_image
 from .framing import face_square
 from .landmarks import find_landmarks, landmarks_available
@@ -199,7 +199,7 @@ def _retinaface_model():
 def managed(network):
     """`network` in the host's care: it decides where it runs and when it leaves the device."""
     device, rest = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
-    return comfy.model_patcher.ModelPatcher(network.eval(), load_device=device, offload_device=rest)
+    return core_patcher(network.eval(), device, rest)
 
 
 def _mtcnn(pixels: np.ndarray, threshold: float) -> list[Detection]:

@@ -1,6 +1,6 @@
 """Makes the pictures of the evaluation as a user would: reference photos in, the host's sampler, pictures out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from realisid_core.identity.encoder import IDEmbedding
 from realisid_core.methods.realisid import global_branch, local_branch
 from realisid_core.miniature.loading import load_miniature
 from realisid_core.miniature.networks import IMAGE_SIZE
-from realisid_core.perception import Faces, Parsing, detect_faces, face_landmarks, faces_from_boxes
+from realisid_core.perception import Faces, detect_faces, face_landmarks, faces_from_boxes
 from realisid_core.perception.faces import to_image, to_uint8
 from realisid_core.persons import Person, embed_person
 from realisid_core.sampling.apply import Settings, apply_branch
@@ -24,8 +24,7 @@ from realisid_core.sampling.rows import IdentityMode
 from ..world import Scene, caption, render
 from .tasks import Task
 
-PHOTO_SIZE, PHOTO_MARGIN = 512, 0.2
-PARSED = Parsing("world", "face and hair")  # what BiSeNet gives of a photo
+PHOTO_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -90,12 +89,8 @@ class Painter:
 
 
 def _photo(scene: Scene) -> Faces:
-    """The face that a detector finds in a portrait, with its mask."""
-    drawn = render(scene, PHOTO_SIZE)
-    image = to_image(drawn.image)
-    found = detect_faces(image, maximum=1, margin=PHOTO_MARGIN).faces[0][0]
-    mask = torch.from_numpy(drawn.masks[0]).float()
-    return Faces(image, [[replace(found, mask=mask)]], PARSED)
+    """The face that is found in a portrait, as the shipped workflows find it; ID Embedding then parses it."""
+    return detect_faces(to_image(render(scene, PHOTO_SIZE).image), maximum=1)
 
 
 @lru_cache(1024)
