@@ -3,10 +3,10 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from .identity.fingerprint import NUMBERS, is_fingerprint
+from .identity.fingerprint import NUMBERS, is_fingerprint, same_fingerprint
 from .identity.photo_path import PhotoPath
 from .perception.detection import BACKENDS
 from .perception.faces import BOXES, PARSERS
@@ -100,7 +100,7 @@ class Config:
         for each in fields(self):
             rule, value = rule_of(each), getattr(self, each.name)
             if not rule.holds(value):
-                raise ValueError(f"its config says {each.name} {shown(value)}; expected {rule.expected}.")
+                raise ValueError(f"the config's {each.name} is {shown(value)}; expected {rule.expected}.")
 
     def differences(self, expected: "Config") -> str:
         """What is not as expected, in words: "crop True (here False)"; empty where all is."""
@@ -144,22 +144,19 @@ class RealisIDConfig(Config):
         """How the photos of its training became what CLIP saw."""
         return PhotoPath(self.detector, self.face_box, self.face_margin, self.parser, self.keep)
 
+    def differences(self, expected: Config) -> str:
+        """As `Config.differences`; fingerprints that are not known, or the same but for rounding, are no difference."""
+        theirs = getattr(expected, "clip_fingerprint", "")
+        if not (theirs and self.clip_fingerprint) or same_fingerprint(theirs, self.clip_fingerprint):
+            return super(RealisIDConfig, replace(self, clip_fingerprint=theirs)).differences(expected)
+        return super().differences(expected)
+
     @classmethod
     def upgraded(cls, values: Mapping[str, object]) -> Mapping[str, object]:
-        return values if "parser" in values else {**values, **_way_of_old_files(values)}
-
-
-def _way_of_old_files(values: Mapping[str, object]) -> dict[str, object]:
-    """How photos became crops in the training of files that do not say it, from what they do say.
-
-    The miniature learned from drawn people: their own masks, of face and hair or of the face alone, in boxes 5 %
-    tighter to 25 % wider than the landmarks' square. Photos were cut by BiSeNet, or to the outline for the face alone.
-    """
-    if values.get("base") == "miniature":
-        return {"detector": "", "face_box": "landmarks", "face_margin": 0.1, "parser": "world", "keep": "face and hair"}
-    parsers = {"face": "landmarks", "everything": "none"}
-    keep = values.get("keep")
-    return {"face_box": "detector", "parser": parsers.get(keep, "bisenet") if isinstance(keep, str) else "bisenet"}
+        if "parser" in values or not isinstance(values.get("keep", ""), str):
+            return values
+        before = PhotoPath.before(str(values.get("base")), str(values.get("keep", cls.keep)))
+        return {**values, **asdict(before)}
 
 
 def rule_of(each: Field) -> Rule:

@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from accelerate.state import GradientState
 from comfy.model_patcher import ModelPatcher
 from PIL import Image
 
+from realisid_core.identity.photo_path import WORLD
 from realisid_core.miniature import networks
 from realisid_core.miniature.initial import seeded
 from realisid_core.miniature.loading import load_miniature
@@ -51,7 +53,7 @@ def random_shards(folder: Path, shards: int = 2, samples: int = 5, base: str = "
     """Shards as `prepare` writes them, of noise; with square faces of different sizes in different places."""
     folder.mkdir(parents=True, exist_ok=True)
     image_size = CELLS * 8
-    DatasetInfo(base, image_size, CHANNELS, "miniature", TOKENS, WIDTH, "face").write(folder)
+    DatasetInfo(base, image_size, CHANNELS, "miniature", TOKENS, WIDTH, replace(WORLD, keep="face")).write(folder)
     random = np.random.default_rng(0)
     for number in range(shards):
         write_shard(folder, number, [_random_sample(random, image_size) for _ in range(samples)], {"dropped": {}})

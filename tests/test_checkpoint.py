@@ -285,3 +285,17 @@ def test_the_host_learns_which_models_belong_to_a_loaded_checkpoint():
     expected = [module_of(part) for part in realisid.parts.values()]
     assert [patcher.model for patcher in realisid.get_models()] == expected
     assert all(isinstance(patcher, ModelPatcher) for patcher in realisid.get_models())
+
+
+def test_a_checkpoint_is_fine_tuned_with_data_of_the_same_image_encoder():
+    """Old files do not say which; and rounding changes what is said."""
+    numbers = [1.0 + number for number in range(16)]
+    plain, rounded, other = (
+        " ".join(str(x) for x in values) for values in (numbers, [x * 1.01 for x in numbers], numbers[::-1])
+    )
+    known = RealisIDConfig(clip_fingerprint=plain)
+    for accepted in ("", plain, rounded):
+        assert replace(known, clip_fingerprint=accepted).differences(known) == ""
+        assert known.differences(replace(known, clip_fingerprint=accepted)) == ""
+    assert "clip_fingerprint" in known.differences(replace(known, clip_fingerprint=other))
+    assert known.differences(replace(known, crop=False)) == "crop True (here False)"

@@ -80,7 +80,7 @@ def test_a_method_of_a_few_lines_goes_from_its_file_to_the_sampler(toy, somebody
 
 def test_a_methods_own_fields_are_checked_like_the_others(tmp_path, toy):
     save_checkpoint(tmp_path / "wide.safetensors", ToyConfig("toy", width=65), {"shift": {"weight": torch.ones(1)}})
-    with pytest.raises(ValueError, match=r"wide\.safetensors: its config says width 65; expected a whole number"):
+    with pytest.raises(ValueError, match=r"wide\.safetensors: the config's width is 65; expected a whole number"):
         load_checkpoint(tmp_path / "wide.safetensors")
 
 

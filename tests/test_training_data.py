@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,19 @@ from photos import EXAMPLES, pixels, side_by_side
 from PIL import Image
 
 from realisid_core.geometry import from_pixels
+from realisid_core.identity.clip_projector import fingerprint_of
+from realisid_core.identity.photo_path import WORLD, PhotoPath
+from realisid_core.miniature.loading import load_miniature
 from realisid_core.perception import crop_frame, detect_faces, face_landmarks
 from realisid_core.training import prepare as preparing
+from realisid_core.training.base import load_base
 from realisid_core.training.data import read_sample
 from realisid_core.training.photos import Photos, caption_of, read_candidates
 from realisid_core.training.pictures import Dropped, Rules, make_portrait, read_picture, square_crop
 from realisid_core.training.prepare import Job, describe, encoders, prepare
-from realisid_core.training.shards import Shards, is_done
+from realisid_core.training.settings import Settings
+from realisid_core.training.setup import make_config
+from realisid_core.training.shards import DatasetInfo, Shards, is_done
 
 PACK = Path(__file__).resolve().parent.parent
 RULES = Rules(image_size=256, smallest_side=128)
@@ -232,7 +238,7 @@ def test_it_goes_on_after_being_killed(prepared, folder, tmp_path):
 
 
 def test_shards_of_other_settings_are_not_mixed(prepared, folder):
-    with pytest.raises(ValueError, match="prepared with another keep"):
+    with pytest.raises(ValueError, match=r"prepared with another .*keep"):
         prepare(job(prepared[0], folder, Rules(256, 128, parser="landmarks", keep="everything")))
 
 
@@ -246,3 +252,21 @@ def test_the_square_is_the_middle_unless_the_face_is_not_in_it():
     assert square_crop(300, 200, (10, 80, 50, 120)) == (0, 0, 200)
     assert square_crop(300, 200, (40, 80, 80, 120)) == (20, 0, 200)
     assert square_crop(200, 300, (80, 250, 140, 310)) == (0, 100, 200)
+
+
+def test_a_data_set_and_its_checkpoints_say_how_photos_became_crops(prepared):
+    """As `make_portrait` does it with these rules; and whose weights the image encoder has."""
+    info = DatasetInfo.read(prepared[0])
+    assert info.photo_path == PhotoPath("yunet", "landmarks", 0.0, "person", "face and hair")
+    assert info.clip_fingerprint == fingerprint_of(load_miniature().clip_vision)
+    settings = Settings("miniature", prepared[0], prepared[0], 1)
+    config = make_config(settings, load_base("miniature"), info)
+    assert (config.photo_path, config.clip_fingerprint) == (info.photo_path, info.clip_fingerprint)
+
+
+def test_a_data_set_from_before_that_says_what_it_can(prepared, tmp_path):
+    values = asdict(DatasetInfo.read(prepared[0]))
+    del values["photo_path"], values["clip_fingerprint"]
+    for base, expected in (("miniature", WORLD), ("sdxl", PhotoPath("yunet", "detector", 0.0, "landmarks", "face"))):
+        (tmp_path / "dataset.json").write_text(json.dumps({**values, "base": base, "keep": "face"}))
+        assert DatasetInfo.read(tmp_path).photo_path == expected

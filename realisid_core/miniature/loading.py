@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import comfy.clip_vision
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..geometry import LATENT_CELL
+from ..identity.photo_path import WORLD
 from . import initial, networks
 
 WEIGHTS = Path(__file__).with_name("weights")
@@ -31,9 +32,7 @@ CONFIG = checkpoint.RealisIDConfig(
     clip_tokens=networks.IMAGE_TOKENS,
     clip_width=networks.IMAGE_WIDTH,
     local_size=networks.LOCAL_SIZE,
-    detector="",
-    face_margin=0.1,
-    parser="world",
+    **asdict(WORLD),
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from glob import glob
 from pathlib import Path
 
+from ..identity.photo_path import PhotoPath
 from ..perception.parsing import takes_bisenet
 from .pictures import Candidate, Dropped, Portrait, Rules, make_portrait
 from .requirements import needed
@@ -31,7 +32,9 @@ class Photos:
 
     def __init__(self, images: str, rules: Rules, shard_size: int = 512):
         self.images, self.rules, self.shard_size = images, settled(rules), shard_size
-        self.image_size, self.keep = self.rules.image_size, self.rules.keep
+        self.image_size = self.rules.image_size
+        parser = "none" if self.rules.keep == "everything" else self.rules.parser
+        self.photo_path = PhotoPath(self.rules.detector, "landmarks", 0.0, parser, self.rules.keep)
 
     def settings(self) -> dict[str, object]:
         return {"images": self.images, **asdict(self.rules)}

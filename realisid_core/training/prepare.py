@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..bootstrap import start_worker
 from ..identity.clip_projector import clip_features, fingerprint_of
+from ..identity.photo_path import PhotoPath
 from ..miniature.loading import load_miniature
 from .base import MINIATURE, is_miniature, miniature_weights
 from .pictures import Portrait, contact_sheet, thumbnail
@@ -35,11 +36,11 @@ class PictureSource(Protocol):
 
     Attributes:
         image_size: side of the square pictures, in pixels.
-        keep: what the parser keeps of the face crops.
+        photo_path: from the photo to the crop that the image encoder sees.
     """
 
     image_size: int
-    keep: str
+    photo_path: PhotoPath
 
     def settings(self) -> Mapping[str, object]:
         """What decides the pictures, ready for JSON: where it has changed, a begun folder is not gone on with."""
@@ -179,7 +180,7 @@ def dataset_info(job: Job) -> DatasetInfo:
         clip_tokens=tokens,
         clip_width=width,
         clip_fingerprint=fingerprint_of(clip_vision),
-        keep=job.source.keep,
+        photo_path=job.source.photo_path,
     )
 
 

@@ -2,7 +2,7 @@
 
 import ctypes
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 
@@ -73,7 +73,7 @@ def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDCo
             f"The data in {settings.data} were prepared for {info.base} ({info.latent_channels} latent channels); "
             f"the base is {base.name} ({channels}). Prepare them with the same --base."
         )
-    return RealisIDConfig(
+    config = RealisIDConfig(
         base=base.name,
         context_dim=base.unet_config["context_dim"],
         clip_vision=info.clip_vision,
@@ -81,11 +81,13 @@ def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDCo
         clip_width=info.clip_width,
         clip_fingerprint=info.clip_fingerprint,
         local_size=settings.local_size,
-        keep=info.keep,
+        **asdict(info.photo_path),
         outline=settings.outline,
         y_mode=settings.y_mode,
         crop=settings.crop,
     )
+    config.check()
+    return config
 
 
 def checked_window(window: int, info: DatasetInfo) -> int:

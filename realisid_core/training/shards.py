@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from ..identity.fingerprint import same_fingerprint
+from ..identity.photo_path import PhotoPath
 from .requirements import needed
 
 FORMAT_VERSION = 1
@@ -45,7 +46,7 @@ class DatasetInfo:
         image_size: side of the square pictures in pixels.
         clip_vision: the image encoder, in words; `clip_tokens` and `clip_width` are its features' shape, and
             `clip_fingerprint` tells its weights from others' (empty in data sets from before it).
-        keep: what the face parser kept of the crops.
+        photo_path: from the photo to the crop that the image encoder saw.
     """
 
     base: str
@@ -54,7 +55,7 @@ class DatasetInfo:
     clip_vision: str
     clip_tokens: int
     clip_width: int
-    keep: str
+    photo_path: PhotoPath
     clip_fingerprint: str = ""
     format_version: int = FORMAT_VERSION
 
@@ -69,7 +70,8 @@ class DatasetInfo:
         write_atomically(path, json.dumps(asdict(self), indent=1).encode())
 
     def _differences(self, other: "DatasetInfo") -> list[str]:
-        mine, theirs = asdict(self), asdict(other)
+        mine, theirs = (asdict(info) | asdict(info.photo_path) for info in (self, other))
+        del mine["photo_path"], theirs["photo_path"]
         prints = mine.pop("clip_fingerprint"), theirs.pop("clip_fingerprint")
         differing = [name for name in mine if mine[name] != theirs[name]]
         return differing if not all(prints) or same_fingerprint(*prints) else [*differing, "clip_fingerprint"]
@@ -82,7 +84,9 @@ class DatasetInfo:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values.get("format_version") != FORMAT_VERSION:
             raise ValueError(f"{path} has format version {values.get('format_version')}; expected {FORMAT_VERSION}.")
-        return cls(**values)
+        if "keep" in values:  # of a data set from before the rest was recorded
+            values["photo_path"] = asdict(PhotoPath.before(values["base"], values.pop("keep")))
+        return cls(**{**values, "photo_path": PhotoPath(**values["photo_path"])})
 
 
 def write_atomically(path: Path, data: bytes) -> None:

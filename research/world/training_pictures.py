@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from realisid_core.identity.clip_projector import CROP_SIZE
+from realisid_core.identity.photo_path import WORLD, PhotoPath
 from realisid_core.training.pictures import Portrait
 
 from . import Person, caption, render, sample_scene, vary
@@ -28,7 +29,7 @@ class WorldPictures:
         people: at most so many in a picture.
         world: whose people (`sample_scene`).
         shard_size: pictures in a shard.
-        keep: what the checkpoint will say of the masks: the widest of those that come up.
+        photo_path: what the checkpoint will say of the crops; of the masks, the widest of those that come up.
     """
 
     seed: int
@@ -37,7 +38,7 @@ class WorldPictures:
     people: int = len(PEOPLE)
     world: int = 2
     shard_size: int = 512
-    keep: str = "face and hair"
+    photo_path: PhotoPath = WORLD
 
     def settings(self) -> dict[str, object]:
         return asdict(self)
