@@ -69,6 +69,12 @@ def test_a_dry_run_says_what_training_will_need(tmp_path):
     memory = {line.split("GiB")[1].strip(): float(line.split()[0]) for line in said.splitlines() if line[:2] == "  "}
     assert memory["AdamW"] == pytest.approx(2 * memory["gradients"], abs=0.02)
     assert memory["activations, batch of 1 (measured)"] > 0.01
+    trained = memory["gradients"]
+    assert not any("temporary" in name for name in memory)  # AdamW is fused
+    assert memory["text encoders"] > 0
+    state = float(said.split("Disk: ")[1].split()[0])
+    assert state == pytest.approx(4 * trained, abs=0.02)  # weights, two of AdamW, average
+    assert "more while a sample grid is drawn" in said
     assert "s a step of 1 samples" in said and "1000 steps take" in said
     assert not list(tmp_path.glob("state-*"))
 

@@ -32,7 +32,9 @@ def test_a_processor_without_bf16_instructions_trains_in_float32():
     assert done.stdout.startswith("('no', 'in bf16 a convolution takes"), done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("share", "chosen"), [(0.4, "bf16"), (1.0, "no"), (13.0, "no"), (float("inf"), "no")])
+@pytest.mark.parametrize(
+    ("share", "chosen"), [(0.4, "bf16"), (0.8, "bf16"), (2.0, "no"), (13.0, "no"), (float("inf"), "no")]
+)
 def test_bf16_is_taken_where_it_pays(monkeypatch, share, chosen):
     monkeypatch.setattr(precision, "bf16_time", lambda _: share)
     assert chosen_precision("auto", CPU)[0] == chosen

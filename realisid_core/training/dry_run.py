@@ -1,78 +1,126 @@
 """`--dry-run`: what a training will need, counted where it can be counted and measured where it can be measured."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import comfy.model_management
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .base import load_base
+from .base import Base, load_base
 from .data import batches
 from .loop import Training
 from .precision import say_precision
 from .settings import Settings
-from .setup import make_accelerator, make_config, with_precision, working_dtype
+from .setup import FUSED_ON, make_accelerator, make_config, with_precision, working_dtype
 from .shards import DatasetInfo
+from .states import STATES_KEPT
 from .trainee import GLOBAL_HINT, LOCAL_HINT, branch_network, new_projector
 
 GIB = 2**30
-FLOAT32 = 4
+FLOAT32, FLOAT16 = 4, 2
 
 
 def dry_run(settings: Settings) -> str:
-    """Parameters, memory and time in words. A few real steps are run where the memory for them is there."""
+    """Parameters, memory, disk and time in words. A few real steps are run where the memory for them is there."""
     settings, why = with_precision(settings)
     accelerator = make_accelerator(settings)
-    dtype = working_dtype(settings, accelerator.device)
-    base = load_base(settings.base, dtype)
+    device = accelerator.device
+    base = load_base(settings.base, working_dtype(settings, device))
     config = make_config(settings, base, DatasetInfo.read(settings.data))
-    unet = count(base.model.diffusion_model)
     local, global_ = (count(branch_network(base, hint, "meta")) for hint in (LOCAL_HINT, GLOBAL_HINT))
-    trained = local + global_ + count(new_projector(config))
-    memory = {
-        f"frozen UNet ({str(dtype).removeprefix('torch.')})": unet * dtype.itemsize,
-        "branches and projector (float32)": trained * FLOAT32,
-        "gradients": trained * FLOAT32,
-        "AdamW": 2 * trained * FLOAT32,
-        "moving average": trained * FLOAT32 * bool(settings.ema),
-    }
-    lines = [
-        say_precision(settings.precision, why),
-        f"Parameters: UNet {unet / 1e6:,.1f} M (frozen), local branch {local / 1e6:,.1f} M, global branch "
-        f"{global_ / 1e6:,.1f} M, ID projector {(trained - local - global_) / 1e6:,.2f} M.",
-        "Memory of a process, unless accelerate shards it:",
-    ]
-    free = comfy.model_management.get_free_memory(accelerator.device)
-    fits = sum(memory.values()) < free
+    projector = count(new_projector(config))
+    trained = local + global_ + projector
+    memory = training_memory(settings, base, trained, device)
+    free = comfy.model_management.get_free_memory(device)
     measured = None
-    if fits:
+    if sum(memory.values()) < free:
         try:
             measured = Measured(Training(settings, accelerator, base))
             memory[f"activations, batch of {settings.batch_size} (measured)"] = measured.activations
         except torch.OutOfMemoryError:
-            fits = False
-    lines += [f"  {size / GIB:8.2f} GiB  {name}" for name, size in memory.items() if size]
-    needed = sum(memory.values())
-    lines.append(f"  {needed / GIB:8.2f} GiB  in all; {free / GIB:.2f} GiB are free on {accelerator.device}.")
-    if measured is None:
-        lines.append("Time: not measured: it does not fit. Shard it, or use --recompute and a smaller --batch-size.")
-    else:
-        samples = settings.batch_size * settings.accumulate * accelerator.num_processes
-        lines.append(
-            f"Time: {measured.seconds:.2f} s a step of {samples} samples ({samples / measured.seconds:.1f} samples/s, "
-            f"measured); {settings.steps} steps take {measured.seconds * settings.steps / 3600:.1f} hours."
-        )
+            pass
+    lines = [
+        say_precision(settings.precision, why),
+        f"Parameters: UNet {count(base.model.diffusion_model) / 1e6:,.1f} M (frozen), local branch {local / 1e6:,.1f} "
+        f"M, global branch {global_ / 1e6:,.1f} M, ID projector {projector / 1e6:,.2f} M.",
+        "Memory of a process, unless accelerate shards it:",
+        *(f"  {size / GIB:8.2f} GiB  {name}" for name, size in memory.items() if size),
+        f"  {sum(memory.values()) / GIB:8.2f} GiB  in all; {free / GIB:.2f} GiB are free on {device}.",
+        *_more_for_samples(settings, base, trained),
+    ]
+    if measured and measured.peak:
+        lines.append(f"  {measured.peak / GIB:8.2f} GiB  was the most that was taken in the steps measured.")
+    lines.append(_disk(settings, trained))
+    lines.append(_time(settings, measured, accelerator.num_processes))
     return "\n".join(lines)
 
 
-def count(module: torch.nn.Module) -> int:
+def training_memory(settings: Settings, base: Base, trained: int, device: torch.device) -> dict[str, int]:
+    """Bytes by name, without activations; what is on the CPU beside a GPU is not counted.
+
+    The gradients are what processes exchange (`gradient_as_bucket_view`), so there is no second copy of them.
+    """
+    dtype = working_dtype(settings, device)
+    text = base.clip.patcher if base.clip else None
+    return {
+        f"frozen UNet ({str(dtype).removeprefix('torch.')})": count(base.model.diffusion_model) * dtype.itemsize,
+        "branches and projector (float32)": trained * FLOAT32,
+        "gradients": trained * FLOAT32,
+        "AdamW": 2 * trained * FLOAT32,
+        "AdamW's temporary copies": trained * FLOAT32 * (device.type not in FUSED_ON),
+        "moving average": trained * FLOAT32 * bool(settings.ema),
+        "text encoders": held(text.model) if text and text.load_device.type == device.type else 0,
+    }
+
+
+def _more_for_samples(settings: Settings, base: Base, trained: int) -> list[str]:
+    if not settings.sample_every:
+        return []
+    more = trained * FLOAT16 + (held(base.vae.first_stage_model) if base.vae else 0)
+    return [f"  {more / GIB:8.2f} GiB  more while a sample grid is drawn, by the branches in float16 and the VAE."]
+
+
+def _disk(settings: Settings, trained: int) -> str:
+    state = trained * FLOAT32 * (3 + bool(settings.ema))
+    whole = (STATES_KEPT + 1) * state + 2 * trained * FLOAT16  # another of each while it is written
+    place = next(path for path in (settings.output, *settings.output.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(place).free
+    return (
+        f"Disk: {state / GIB:.2f} GiB a state; {whole / GIB:.2f} GiB for {STATES_KEPT} states, the next one and the "
+        f"checkpoint. {free / GIB:.2f} GiB are free."
+    )
+
+
+def _time(settings: Settings, measured: "Measured | None", processes: int) -> str:
+    if measured is None:
+        return "Time: not measured: it does not fit. Shard it, or use --recompute and a smaller --batch-size."
+    samples = settings.batch_size * settings.accumulate * processes
+    return (
+        f"Time: {measured.seconds:.2f} s a step of {samples} samples ({samples / measured.seconds:.1f} samples/s, "
+        f"measured); {settings.steps} steps take {measured.seconds * settings.steps / 3600:.1f} hours."
+    )
+
+
+def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def held(module: nn.Module) -> int:
+    """Bytes of the module's parameters as they are."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
+
+
 class Measured:
-    """A few real steps: `activations`, the bytes that one forward pass keeps for its backward pass, and `seconds`."""
+    """A few real steps.
+
+    Attributes:
+        activations: bytes that one forward pass keeps for its backward pass.
+        peak: bytes that were taken at the most; 0 where the device does not say.
+        seconds: of a step.
+    """
 
     def __init__(self, training: Training, steps: int = 2):
         stream = batches(training.data, training.share(), 0, pin=False)
@@ -86,10 +134,11 @@ class Measured:
         for _ in range(steps):
             training.step(stream).item()
         self.seconds = (time.perf_counter() - start) / steps
+        self.peak = torch.cuda.max_memory_allocated() if training.device.type == "cuda" else 0
 
 
 @contextmanager
-def counting_saved(kept: dict[int, int], module: torch.nn.Module) -> Iterator[None]:
+def counting_saved(kept: dict[int, int], module: nn.Module) -> Iterator[None]:
     """Fills `kept`, {storage: bytes}, with what autograd saves inside, the module's own parameters aside."""
     own = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
 

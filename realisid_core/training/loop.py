@@ -18,7 +18,7 @@ from .ema import averaged_model
 from .precision import say_precision
 from .run_log import RunLog
 from .settings import Settings
-from .setup import checked_window, make_accelerator, make_config, with_precision, working_dtype
+from .setup import FUSED_ON, checked_window, make_accelerator, make_config, with_precision, working_dtype
 from .shards import DatasetInfo, FreshShards, Shards
 from .states import finish_state, newest_state, progress_of, states_in, unfinished_state
 from .step import batch_loss
@@ -87,7 +87,7 @@ class Training:
             trainee.parameters(),
             lr=s.learning_rate,
             weight_decay=s.weight_decay,
-            fused=self.device.type in ("cpu", "cuda"),  # one pass over the weights, without temporary copies of them
+            fused=self.device.type in FUSED_ON,
         )
         self.schedule = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(s.warmup, 1)))
         self.accelerator.register_for_checkpointing(self.schedule)

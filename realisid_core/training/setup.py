@@ -16,6 +16,7 @@ from .shards import DatasetInfo
 from .states import progress_of, states_in
 
 WINDOW_STEP = 8  # latent cells: the UNet halves them twice, and SDXL itself is trained on multiples of eight
+FUSED_ON = ("cpu", "cuda")  # where AdamW takes one pass over the weights, without temporary copies of them
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # of glibc's mallopt
 
 
