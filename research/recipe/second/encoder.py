@@ -14,7 +14,7 @@ from realisid_core.miniature import initial
 from realisid_core.perception import Face, Faces, masked_crops
 from realisid_core.perception.faces import to_image, to_uint8
 from realisid_core.perception.landmark_paths import FACE_OVAL
-from realisid_core.training.ema import Average
+from realisid_core.training.ema import averaged_model
 
 from ...evaluation.judges_training import contrast, face_scene
 from ...world import Identity, Rendered, geometry_vector, render, sample_family
@@ -59,7 +59,7 @@ def train(folder: Path, plan: Plan) -> None:
     encoder.load_state_dict(initial.seeded(encoder, plan.seed))
     model = trainable(Reader(encoder)).to(device())
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.05)
-    average = Average(model.parameters(), 0.999)
+    average = averaged_model(model, 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
     for step in run.steps(plan.steps, plan.save_minutes):
         images, targets = (value.to(device()) for value in batch(step, plan.batch, generator(plan.seed, step)))
@@ -72,7 +72,7 @@ def train(folder: Path, plan: Plan) -> None:
         run.note(measures=unread[0][0], rest=unread[0][1], output_measures=unread[1][0], contrast=told_apart)
         loss = 2 * measures + rest + 0.5 * told_apart
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
-        average.update()
+        average.update_parameters(model)
 
 
 def batch(step: int, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
