@@ -13,6 +13,7 @@ from .boxes import BoxesFromFaces, LocationBoxes
 from .detect import DetectFaces
 from .guidance import IdentityGuidanceNode
 from .identity import IDEmbeddingNode
+from .instantid import LoadInstantID
 from .landmarks import FaceLandmarks
 from .miniature import LoadMiniature
 from .model import LoadModel
@@ -23,6 +24,7 @@ from .routes import serve
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
+    LoadInstantID,
     LoadMiniature,
     ExamplePortrait,
     DetectFaces,

@@ -3,7 +3,6 @@
 from comfy_api.latest import io
 
 from ..realisid_core.branches.sharing import Sharing
-from ..realisid_core.methods.realisid import global_branch, local_branch
 from ..realisid_core.sampling.apply import Settings, apply_branch
 from .choices import chosen, values
 from .sockets import Persons, RealisIDModel
@@ -105,7 +104,7 @@ class ApplyLocalBranch(io.ComfyNode):
     def execute(
         cls, positive, negative, realisid, persons, strength, start, end, control_net=None, reuse=1, any_size=False
     ) -> io.NodeOutput:
-        branch = local_branch(realisid, control_net)
+        branch = realisid.branch("local", control_net)
         settings = Settings(strength, (start, end), reuse, any_size)
         return io.NodeOutput(*apply_branch(branch, positive, negative, persons, settings))
 
@@ -139,6 +138,6 @@ class ApplyGlobalBranch(io.ComfyNode):
         sharing=Sharing.OWN_REGION.value,
         any_size=False,
     ) -> io.NodeOutput:
-        branch = global_branch(realisid, control_net, chosen("sharing", sharing, Sharing), one_pass)
+        branch = realisid.branch("global", control_net, chosen("sharing", sharing, Sharing), one_pass)
         settings = Settings(strength, (start, end), reuse, any_size)
         return io.NodeOutput(*apply_branch(branch, positive, negative, persons, settings))

@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..realisid_core.attention.identity_attention import SHARE
 from ..realisid_core.sampling.apply_attention import apply_attention
 from .sockets import Persons, RealisIDModel
 
@@ -48,10 +49,20 @@ class IdentityAttentionNode(io.ComfyNode):
                     step=0.001,
                     tooltip="Fraction of the noise schedule where it ends.",
                 ),
+                io.Float.Input(
+                    "common_prompt",
+                    default=SHARE,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="How much the common prompt counts where a person has a prompt of their own. 0: only their "
+                    "own words are read there. 1: both count alike, and people mix more.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The model that reads each person's own words.")],
         )
 
     @classmethod
-    def execute(cls, model, persons, weight, start, end, realisid=None) -> io.NodeOutput:
-        return io.NodeOutput(apply_attention(model, persons, realisid, weight, (start, end)))
+    def execute(cls, model, persons, weight, start, end, realisid=None, common_prompt=SHARE) -> io.NodeOutput:
+        return io.NodeOutput(apply_attention(model, persons, realisid, weight, (start, end), common_prompt))

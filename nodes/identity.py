@@ -20,7 +20,9 @@ class IDEmbeddingNode(io.ComfyNode):
             inputs=[
                 RealisIDModel.Input("realisid", tooltip="The RealisID model whose branches will read the embedding."),
                 io.ClipVision.Input(
-                    "clip_vision", tooltip="The CLIP vision model that the RealisID model was trained with."
+                    "clip_vision",
+                    optional=True,
+                    tooltip="The CLIP vision model that the RealisID model was trained with. InstantID needs none.",
                 ),
                 Faces.Input(
                     "faces",
@@ -37,7 +39,7 @@ class IDEmbeddingNode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, realisid, clip_vision, faces) -> io.NodeOutput:
+    def execute(cls, realisid, faces, clip_vision=None) -> io.NodeOutput:
         embedding, encoded = embed_person(realisid, clip_vision, faces)
         shown = ui.PreviewImage(encoded.seen, cls=cls).as_dict()
         return io.NodeOutput(embedding, ui=shown | said(cls, encoded.notes))

@@ -159,6 +159,21 @@ class RealisIDConfig(Config):
         return {**values, **asdict(before)}
 
 
+@dataclass(frozen=True)
+class InstantIDConfig(Config):
+    """What InstantID's public files are.
+
+    Attributes:
+        context_dim: width of the ID embedding's tokens.
+        recogniser: which face recogniser's vectors its resampler reads, in words.
+        terms: under which its files may be used.
+    """
+
+    context_dim: int = whole(2048, 8, 16384)
+    recogniser: str = text("antelopev2 (glintr100)")
+    terms: str = text("InstantID's weights: research only. antelopev2: non-commercial research only.", 500)
+
+
 def rule_of(each: Field) -> Rule:
     """What a field of a config may be."""
     return each.metadata["rule"]

@@ -4,7 +4,7 @@ A part does one thing and knows no method. A method names its parts and joins th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +16,7 @@ from .config import Config
 from .identity.encoder import Encoder
 
 if TYPE_CHECKING:
+    from .branches.branch import Branch
     from .persons import Person
 
 State = Mapping[str, Tensor]
@@ -55,6 +56,7 @@ class Method:
         encoder: the identity encoder of a loaded checkpoint. Raises ValueError where a part that it needs is absent.
         apply: `apply(realisid, persons, model, positive, negative)` gives MODEL and conditionings with the persons in
             them. It returns patched clones and copies, and leaves what it was given as it was.
+        branches: by their names, what makes each of a loaded checkpoint. Raises ValueError where its part is absent.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Method:
         ["RealisIDModel", Sequence["Person"], ModelPatcher, Conditioning, Conditioning],
         tuple[ModelPatcher, Conditioning, Conditioning],
     ]
+    branches: Mapping[str, Callable[..., "Branch"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,20 @@ class RealisIDModel:
             title = self.method.parts[name].title if name in self.method.parts else f'part "{name}"'
             raise ValueError(f"The RealisID model {self.name} has no {title}. Load a complete checkpoint.")
         return found
+
+    def branch(self, name: str, *options: object) -> "Branch":
+        """The branch of this name; the method's own maker says what the options are.
+
+        Raises:
+            ValueError: a method without such a branch, or a checkpoint that lacks its part.
+        """
+        if name not in self.method.branches:
+            others = ", ".join(f"the {other} branch" for other in self.method.branches) or "none"
+            raise ValueError(
+                f"{self.name} is of the method {self.method.name}, which has no {name} branch. Apply what it has: "
+                f"{others}."
+            )
+        return self.method.branches[name](self, *options)
 
     @cached_property
     def encoder(self) -> Encoder:

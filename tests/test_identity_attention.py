@@ -79,12 +79,12 @@ def computed_by_hand(attend):
             del layer.forward
 
 
-def softmax_attention(layer: CrossAttention, q, k, v):
-    """[P, C] from q [P, C], k and v [L, C], head by head in float64."""
+def softmax_attention(layer: CrossAttention, q, k, v, weights=1.0):
+    """[P, C] from q [P, C], k and v [L, C], head by head in float64; each of the L counts so much."""
     heads = layer.heads
     q, k, v = (t.double().unflatten(-1, (heads, -1)).movedim(1, 0) for t in (q, k, v))
-    weights = torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1)
-    return (weights @ v).movedim(0, 1).flatten(1).float()
+    shares = weights * torch.exp(q @ k.mT / q.shape[-1] ** 0.5)
+    return (shares / shares.sum(-1, keepdim=True) @ v).movedim(0, 1).flatten(1).float()
 
 
 def nearest(people, height: int, width: int, size: tuple[int, int]) -> list[int]:
@@ -125,9 +125,9 @@ def test_a_position_reads_the_prompt_and_the_words_of_the_person_it_belongs_to(c
             result = torch.zeros_like(q)
             for number, own in enumerate(WORDS):
                 both = torch.cat([context[row], own[0]])
-                result[owner == number] = softmax_attention(layer, q, layer.to_k(both), layer.to_v(both))[
-                    owner == number
-                ]
+                counts = torch.cat([torch.full((len(context[row]),), 0.05), torch.ones(len(own[0]))])
+                read = softmax_attention(layer, q, layer.to_k(both), layer.to_v(both), counts)
+                result[owner == number] = read[owner == number]
             out.append(result)
         return torch.stack(out)
 
@@ -367,7 +367,8 @@ def test_words_act_in_both_predictions_with_text_and_not_in_the_one_without(cond
     """Eq. 8 with Identity Guidance, whichever of the two nodes comes first."""
     someone = PEOPLE[0]
     conds = apply("global", *conditionings, miniature().realisid, [someone])
-    attention, guidance = IdentityAttention(speaking([someone], WORDS[:1])), IdentityGuidance(5.0, IdentityMode.OFF)
+    attention = IdentityAttention(speaking([someone], WORDS[:1]), share=1.0)
+    guidance = IdentityGuidance(5.0, IdentityMode.OFF)
     one = sample(*conds, guidance.patch(attention.patch(miniature().model)))
     assert torch.equal(one, sample(*conds, attention.patch(guidance.patch(miniature().model))))
 
@@ -393,7 +394,7 @@ def test_a_guider_whose_first_prompt_is_the_negative_gives_the_words_to_the_othe
 
     middle = prompt("a person")
     longer = [[[torch.cat([one[0][0], WORDS[0]], dim=1), one[0][1]]] for one in (positive, middle)]
-    ours = run(own_words([PEOPLE[0]], [WORDS[0]]), (positive, middle, negative))
+    ours = run(own_words([PEOPLE[0]], [WORDS[0]], share=1.0), (positive, middle, negative))
     assert close(ours, run(miniature().model, (*longer, negative)), 1e-4)
 
 
@@ -439,3 +440,15 @@ def test_wrappers_are_the_only_thing_on_the_model():
     model = own_words()
     assert "patches_replace" not in model.model_options["transformer_options"]
     assert set(model.wrappers) == {WrappersMP.OUTER_SAMPLE, WrappersMP.CALC_COND_BATCH, WrappersMP.APPLY_MODEL}
+
+
+def test_a_share_of_nothing_leaves_the_prompt_to_where_nobody_has_words(conditionings):
+    positive, negative = conditionings
+    other = prompt("three persons, outdoors with a beach in the background, watercolor style")
+    everyone = own_words(share=0.0)
+    ours = sample(positive, negative, everyone)
+    same_vector = [[other[0][0], positive[0][1]]]
+    assert close(ours, sample(same_vector, negative, everyone), 1e-5)
+    one = own_words(own=[WORDS[0], None], share=0.0)
+    assert torch.isfinite(sample(positive, negative, one)).all()
+    assert not close(sample(positive, negative, one), sample(same_vector, negative, one), 1e-3)

@@ -2,8 +2,9 @@
 
     out = softmax([q K_tᵀ; q K_w1ᵀ; …]/√d + log M) [V_t; V_w1; …]  +  w Σ_n m_n ⊙ softmax(q K_nᵀ/√d) V_n
 
-The first term reads the prompt and, where m_n is not 0, the words of person n (InstantFamily, Eq. 6 and 7). The second
-is decoupled cross-attention (IP-Adapter) to the identity of person n. m_n is the person's own region.
+The first term reads the prompt and, where m_n is not 0, the words of person n (InstantFamily, Eq. 6 and 7); M gives the
+prompt a smaller share there. The second is decoupled cross-attention (IP-Adapter) to the identity of person n. m_n is
+the person's own region.
 
 Nothing is placed on the model but wrappers: at every call of the UNet the patches are laid round whatever other packs
 have put at the same places by then, so the order of nodes does not matter.
@@ -24,6 +25,7 @@ from .unet_call import Row, UnetCall
 from .unet_layers import cross_attentions
 
 KEY = "realisid_attention"
+SHARE = 0.05  # of 1, 0.37, 0.05 and 0, the one with the most right shirts on people for choosing
 PROMPT_KEY = "realisid_prompt"  # a model condition: GIVEN for the rows of a prompt, NULL for those of a negative one
 
 
@@ -34,13 +36,15 @@ class IdentityAttention:
     Attributes:
         persons: who is in the picture, and where; those with words read them in their own region.
         identities: keys and values of every person and of the null identity; None where nobody has any.
-        weight: w. Own words take no weight: they are text, and share the prompt's softmax.
+        weight: w.
+        share: how much each token of the common prompt counts where somebody has words, beside 1 for each of theirs.
         percent_range: fractions of the noise schedule between which it acts.
     """
 
     persons: Sequence[Person]
     identities: Identities | None = None
     weight: float = 1.0
+    share: float = SHARE
     percent_range: tuple[float, float] = (0.0, 1.0)
     made: dict = field(default_factory=dict, repr=False)  # during a run: biases, regions, keys and values on the device
 
@@ -114,7 +118,7 @@ class IdentityAttention:
         if self._acts_at(executor.class_obj.model_sampling, float(t.max())):
             rows = self._rows(x, options, c)
             identities = self.identities if self._has_identities else None
-            call = UnetCall(rows, self.words, identities, self.weight, x, self.made)
+            call = UnetCall(rows, self.words, self.share, identities, self.weight, x, self.made)
             if call.acts:
                 options = call.added_to(options, cross_attentions(executor.class_obj.diffusion_model))
         return executor(x, t, c_concat, c_crossattn, control, options, **c)

@@ -32,7 +32,7 @@ def _frame(level: tuple[int, int], latent: tuple[int, int]) -> tuple[float, floa
     return level  # something else than the UNet's own halving made it: another pack's downscaling
 
 
-def joint_bias(regions: Tensor, tokens: Sequence[int], prompt_tokens: int) -> Tensor:
+def joint_bias(regions: Tensor, tokens: Sequence[int], prompt_tokens: int, share: float) -> Tensor:
     """What is added to the logits so that position i reads the prompt and the words of those whose region it is in.
 
     InstantFamily, Eq. 6 and 7, with log m in place of its product: a token that must not be read has weight 0, not e⁰.
@@ -40,12 +40,16 @@ def joint_bias(regions: Tensor, tokens: Sequence[int], prompt_tokens: int) -> Te
     Args:
         regions: m_n, [N, h · w].
         tokens: how many tokens each of the N persons has.
+        share: weight of the prompt's tokens where somebody has words, 0..1; elsewhere the prompt is alone.
 
     Returns:
         [h · w, prompt_tokens + Σ tokens].
     """
-    words = [region[:, None].expand(-1, count) for region, count in zip(regions.log(), tokens, strict=True)]
-    return torch.cat([regions.new_zeros(regions.shape[1], prompt_tokens), *words], dim=1)
+    speaking = [n for n, count in enumerate(tokens) if count]
+    spoken_for = regions[speaking].sum(0)
+    prompt = (1 - spoken_for * (1 - share)).log()[:, None].expand(-1, prompt_tokens)
+    words = [regions[n].log()[:, None].expand(-1, tokens[n]) for n in speaking]
+    return torch.cat([prompt, *words], dim=1)
 
 
 def joint_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, bias: Tensor) -> Tensor:

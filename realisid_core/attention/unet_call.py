@@ -30,6 +30,7 @@ class UnetCall:
     Args:
         rows: one a latent of the batch x.
         words: for each person their own, [1, T, D], or None.
+        share: weight of the prompt's tokens where somebody has words.
         identities: what is read beside the prompt, with weight `weight`; None for nothing.
         x: [B, C, H, W], the noisy latents.
         made: what has been made for this run of the sampler, and is kept for its next call.
@@ -39,12 +40,14 @@ class UnetCall:
         self,
         rows: Sequence[Row],
         words: Sequence[Tensor | None],
+        share: float,
         identities: Identities | None,
         weight: float,
         x: Tensor,
         made: dict,
     ):
-        self.words, self.identities, self.weight, self.made = words, identities, weight, made
+        self.words, self.share = words, share
+        self.identities, self.weight, self.made = identities, weight, made
         self.latent = tuple(x.shape[-2:])
         self.prompt_tokens: int | None = None  # of each row, while the words stand behind them
         speaks = any(own is not None for own in words)
@@ -125,7 +128,7 @@ class UnetCall:
 
         def make() -> Tensor:
             tokens = [0 if own is None else own.shape[1] for own in self.words]
-            return joint_bias(level_regions(boxes, level, self.latent), tokens, k.shape[1]).to(q)
+            return joint_bias(level_regions(boxes, level, self.latent), tokens, k.shape[1], self.share).to(q)
 
         bias = self._once(("bias", boxes, level, k.shape[1], q.dtype, q.device), make)
         k, v = (torch.cat([a, b.expand(len(q), -1, -1)], dim=1) for a, b in zip((k, v), words, strict=True))

@@ -7,8 +7,9 @@ import comfy.ops
 from comfy.cldm.cldm import ControlNet as ControlNetwork
 from comfy.controlnet import ControlNet, load_controlnet_state_dict
 
+from ..attention.masked import cross_attentions
 from ..miniature import networks
-from ..model import Part, State, same_keys
+from ..model import Part, RealisIDModel, State, same_keys
 
 HINT, ZERO = "input_hint_block.0.weight", "zero_convs.0.0.weight"
 
@@ -49,3 +50,32 @@ def _described_by(name: str, state: State, base: str, hint_channels: int) -> Sta
 def _detected(state: State) -> dict:
     config = comfy.model_detection.model_config_from_unet(dict(state), "", True).unet_config
     return {key: value for key, value in config.items() if key != "out_channels"}
+
+
+def branch_network(name: str, realisid: RealisIDModel, control_net: ControlNet | None, context_dim: int) -> ControlNet:
+    """The network of a branch, or `control_net` in its place, which has to read tokens of width `context_dim`.
+
+    Raises:
+        ValueError: a checkpoint without it, a ControlNet of another kind.
+    """
+    if control_net is not None:
+        if not isinstance(getattr(control_net, "control_model", None), ControlNetwork):
+            raise ValueError(
+                f"control_net is a {type(control_net).__name__}; expected an SDXL ControlNet with its own weights. "
+                "Disconnect it to use the RealisID model's own branch."
+            )
+        widths = {block.attn2.to_k.in_features for block in cross_attentions(control_net.control_model)}
+        if widths != {context_dim}:
+            found = " and ".join(map(str, sorted(widths))) or "none"
+            raise ValueError(
+                f"control_net reads tokens of width {found}; those of the ID embedding have {context_dim}. Connect an "
+                "SDXL ControlNet with cross-attention, or disconnect it."
+            )
+        return control_net
+    own = realisid.parts.get(name)
+    if not isinstance(own, ControlNet):
+        raise ValueError(
+            f"The RealisID model {realisid.name} has no {name} branch. Load a complete checkpoint, "
+            "or connect a ControlNet to use in its place."
+        )
+    return own

@@ -1,11 +1,24 @@
 """InstantID's `image_proj`: the vector of a face recogniser → 16 tokens, by a Perceiver resampler (IP-Adapter)."""
 
+from functools import cached_property
+
+import comfy.model_management
 import comfy.ops
 import torch
 from comfy.ldm.modules.attention import optimized_attention
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
+from ..host import core_patcher
+from ..model import Part, State, same_keys
+from ..perception import Faces
+from .arcface import VECTOR, Recogniser, face_vectors
+from .clip_projector import project
+from .encoder import Encoded
+from .fingerprint import digest
+
 HEAD = 64  # channels of an attention head
+LARGEST, DEEPEST = 16384, 64  # what a file may ask for
 
 
 class PerceiverAttention(nn.Module):
@@ -76,7 +89,7 @@ class Resampler(nn.Module):
         return self.norm_out(self.proj_out(latents))
 
 
-def shape_of(state: dict[str, Tensor]) -> dict[str, int]:
+def shape_of(state: State) -> dict[str, int]:
     """The arguments of the Resampler that these tensors are of. Raises KeyError where one is missing."""
     _, tokens, dim = state["latents"].shape
     return {
@@ -88,3 +101,57 @@ def shape_of(state: dict[str, Tensor]) -> dict[str, int]:
         "depth": 1 + max(int(key.split(".")[1]) for key in state if key.startswith("layers.")),
         "context_dim": state["proj_out.weight"].shape[0],
     }
+
+
+def build_resampler(name: str, state: State, context_dim: int) -> ModelPatcher:
+    """The resampler in float32. Raises ValueError naming the key that does not fit."""
+    try:
+        shape = shape_of(state)
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"{name}.* is not InstantID's image_proj ({error} is missing or of another kind).") from error
+    if shape["context_dim"] != context_dim:
+        raise ValueError(f"{name}.* gives tokens of width {shape['context_dim']}; its config says {context_dim}.")
+    if shape["embedding"] != VECTOR:
+        raise ValueError(
+            f"{name}.* reads vectors of {shape['embedding']}; a face recogniser gives {VECTOR}. This is an IP-Adapter "
+            "for another image encoder: use InstantID's own ip-adapter."
+        )
+    if shape["inner"] % HEAD or not 0 < shape["inner"] <= LARGEST or shape["depth"] > DEEPEST:
+        raise ValueError(f"{name}.* is not InstantID's image_proj: it has {shape['depth']} layers of {shape['inner']}.")
+    same_keys(name, state, Resampler(**shape, device="meta").state_dict())
+    load_device = comfy.model_management.get_torch_device()
+    offload_device = comfy.model_management.unet_offload_device()
+    resampler = Resampler(**shape, device=offload_device, dtype=torch.float32)
+    resampler.load_state_dict(dict(state))
+    return core_patcher(resampler.eval(), load_device, offload_device)
+
+
+RESAMPLER = Part("ID resampler", build_resampler, ("context_dim",))
+
+
+class RecogniserEncoder:
+    """The `Encoder` of InstantID: faces put upright → the recogniser's vectors, averaged as they are → the resampler.
+
+    Args:
+        recogniser: None where nobody loaded one.
+    """
+
+    def __init__(self, resampler: ModelPatcher, recogniser: Recogniser | None):
+        self.resampler = resampler
+        self.recogniser = recogniser
+
+    @cached_property
+    def digest(self) -> str:
+        return digest(self.resampler.model)
+
+    def embed(self, image_encoder: object, faces: Faces) -> Encoded:
+        if self.recogniser is None:
+            raise ValueError(
+                "This model reads the vectors of a face recogniser, and none is loaded. Load it with Load InstantID, "
+                "which takes the recogniser's file."
+            )
+        vectors, seen = face_vectors(self.recogniser, faces)
+        return Encoded(project(self.resampler, vectors.mean(0)[None, None]), seen)
+
+    def null(self) -> Tensor:
+        return project(self.resampler, torch.zeros(1, 1, VECTOR))

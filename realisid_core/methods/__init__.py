@@ -1,6 +1,7 @@
 """The methods that checkpoints can be of: one short file and one line here for each."""
 
 from ..model import Method
+from .instantid import INSTANTID
 from .realisid import REALISID
 
-METHODS: dict[str, Method] = {method.name: method for method in (REALISID,)}
+METHODS: dict[str, Method] = {method.name: method for method in (REALISID, INSTANTID)}

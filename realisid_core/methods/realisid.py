@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from comfy.cldm.cldm import ControlNet as ControlNetwork
 from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 
-from ..attention.masked import cross_attentions
 from ..branches.global_ import GlobalBranch
-from ..branches.loading import branch_part
+from ..branches.loading import branch_network, branch_part
 from ..branches.local import LocalBranch
 from ..branches.sharing import Sharing
 from ..config import RealisIDConfig
@@ -73,28 +71,10 @@ def global_branch(
 
 def _network(name: str, realisid: RealisIDModel, control_net: ControlNet | None) -> tuple[ControlNet, str]:
     """The host's ControlNet to run, and its vector conditioning."""
-    assert isinstance(realisid.config, RealisIDConfig)
-    if control_net is not None:
-        if not isinstance(getattr(control_net, "control_model", None), ControlNetwork):
-            raise ValueError(
-                f"control_net is a {type(control_net).__name__}; expected an SDXL ControlNet with its own weights. "
-                "Disconnect it to use the RealisID model's own branch."
-            )
-        widths = {block.attn2.to_k.in_features for block in cross_attentions(control_net.control_model)}
-        if widths != {realisid.config.context_dim}:
-            found = " and ".join(map(str, sorted(widths))) or "none"
-            raise ValueError(
-                f"control_net reads tokens of width {found}; those of the ID embedding have "
-                f"{realisid.config.context_dim}. Connect an SDXL ControlNet with cross-attention, or disconnect it."
-            )
-        return control_net, "prompt"
-    own = realisid.parts.get(name)
-    if not isinstance(own, ControlNet):
-        raise ValueError(
-            f"The RealisID model {realisid.name} has no {name} branch. Load a complete checkpoint, "
-            "or connect a ControlNet to use in its place."
-        )
-    return own, realisid.config.y_mode
+    config = realisid.config
+    assert isinstance(config, RealisIDConfig)
+    network = branch_network(name, realisid, control_net, config.context_dim)
+    return network, config.y_mode if control_net is None else "prompt"
 
 
 REALISID = Method(
@@ -107,4 +87,5 @@ REALISID = Method(
     },
     encoder=encoder,
     apply=apply,
+    branches={"local": local_branch, "global": global_branch},
 )

@@ -6,7 +6,7 @@ from comfy.model_base import SDXL
 from comfy.model_patcher import ModelPatcher
 
 from ..attention.decoupled import read_identities
-from ..attention.identity_attention import IdentityAttention
+from ..attention.identity_attention import SHARE, IdentityAttention
 from ..attention.unet_layers import cross_attentions
 from ..model import RealisIDModel
 from ..persons import Person, refuse_foreign
@@ -21,6 +21,7 @@ def apply_attention(
     realisid: RealisIDModel | None = None,
     weight: float = WEIGHT,
     percent_range: tuple[float, float] = (0.0, 1.0),
+    share: float = SHARE,
 ) -> ModelPatcher:
     """A clone of MODEL whose cross-attentions read every person's own words, and their identities by an adapter.
 
@@ -28,6 +29,7 @@ def apply_attention(
         realisid: a checkpoint with an identity adapter, such as InstantID's; None for words alone.
         weight: of the identities.
         percent_range: fractions of the noise schedule between which it acts.
+        share: how much the common prompt counts where somebody has words.
 
     Raises:
         ValueError: nothing to do (nobody has words, and there is no adapter), or what does not fit.
@@ -46,4 +48,4 @@ def apply_attention(
             f"Nobody has a prompt of their own and {found}, so there is nothing to do. Connect prompt of Person, or "
             "a model such as InstantID's to realisid."
         )
-    return IdentityAttention(persons, identities, weight, percent_range).patch(model)
+    return IdentityAttention(persons, identities, weight, share, percent_range).patch(model)
