@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..realisid_core.attention.identity_attention import SHARE
 from ..realisid_core.sampling.apply_attention import apply_attention
+from .apply import ANY_SIZE
 from .sockets import Persons, RealisIDModel
 
 
@@ -59,10 +60,14 @@ class IdentityAttentionNode(io.ComfyNode):
                     tooltip="How much the common prompt counts where a person has a prompt of their own. 0: only their "
                     "own words are read there. 1: both count alike, and people mix more.",
                 ),
+                ANY_SIZE,
             ],
             outputs=[io.Model.Output(tooltip="The model that reads each person's own words.")],
         )
 
     @classmethod
-    def execute(cls, model, persons, weight, start, end, realisid=None, common_prompt=SHARE) -> io.NodeOutput:
-        return io.NodeOutput(apply_attention(model, persons, realisid, weight, (start, end), common_prompt))
+    def execute(
+        cls, model, persons, weight, start, end, realisid=None, common_prompt=SHARE, any_size=False
+    ) -> io.NodeOutput:
+        acts = (start, end), common_prompt, any_size
+        return io.NodeOutput(apply_attention(model, persons, realisid, weight, *acts))

@@ -10,16 +10,19 @@ Nothing is placed on the model but wrappers: at every call of the UNet the patch
 have put at the same places by then, so the order of nodes does not matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from comfy.model_base import SDXL
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ..checks import check_flag, check_number, check_range
 from ..persons import Person
+from ..sampling.control import BranchControl
 from ..sampling.frames import Frame
 from ..sampling.rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, RowCondition, read_rows
+from ..sampling.settings import MOST_STRENGTH
 from .decoupled import Identities
 from .unet_call import Row, UnetCall
 from .unet_layers import cross_attentions
@@ -39,6 +42,10 @@ class IdentityAttention:
         weight: w.
         share: how much each token of the common prompt counts where somebody has words, beside 1 for each of theirs.
         percent_range: fractions of the noise schedule between which it acts.
+        any_size: whether the whole picture may be sampled at another size than the boxes were drawn for.
+
+    Raises:
+        ValueError: a number that is none, or out of its range.
     """
 
     persons: Sequence[Person]
@@ -46,7 +53,14 @@ class IdentityAttention:
     weight: float = 1.0
     share: float = SHARE
     percent_range: tuple[float, float] = (0.0, 1.0)
+    any_size: bool = False
     made: dict = field(default_factory=dict, repr=False)  # during a run: biases, regions, keys and values on the device
+
+    def __post_init__(self) -> None:
+        check_number("weight", self.weight, 0.0, MOST_STRENGTH)
+        check_number("common_prompt", self.share, 0.0, 1.0)
+        check_range("", self.percent_range)
+        check_flag("any_size", self.any_size)
 
     def patch(self, model):
         """A clone of the host's MODEL with this attention; the model itself where there is nothing to do.
@@ -55,7 +69,7 @@ class IdentityAttention:
             ValueError: a model that is no SDXL, one that has such a patch already, or words of another width.
         """
         start, end = self.percent_range
-        if not 0 <= start < end or not (self._has_words or self._has_identities):
+        if start >= end or not (self._has_words or self._has_identities):
             return model
         self._refuse_what_does_not_fit(model)
         patched = model.clone()
@@ -66,6 +80,11 @@ class IdentityAttention:
         ):
             patched.add_wrapper_with_key(kind, KEY, wrapper)
         return patched
+
+    @property
+    def frame(self) -> Frame:
+        """The picture that the boxes were drawn for."""
+        return Frame.of(self.persons, self.any_size)
 
     @property
     def words(self) -> list[Tensor | None]:
@@ -107,6 +126,7 @@ class IdentityAttention:
         """One run of the sampler: mark the rows of its prompts, and forget afterwards what was made for it."""
         guider = executor.class_obj
         guider.conds = {name: _marked(name, conds) for name, conds in guider.conds.items()}
+        self.made["branch"] = _branch_of(cond for conds in guider.conds.values() for cond in conds or ())
         try:
             return executor(*args, **kwargs)
         finally:
@@ -130,6 +150,8 @@ class IdentityAttention:
     def _rows(self, x: Tensor, options: dict, c: dict) -> list[Row]:
         """What each of the B latents of a call is given. Unmarked rows of prompt 0 are given everything.
 
+        Where a branch is on the same conditionings, its hint tells which part of the picture a tiler shows.
+
         Raises:
             ValueError: a part of the picture, of which nobody says where it is.
         """
@@ -138,18 +160,35 @@ class IdentityAttention:
         unmarked = [(IdentityMode.GIVEN if given else IdentityMode.NULL, WHOLE_FRAME) for given in first]
         sides = read_rows(c[PROMPT_KEY], count) if PROMPT_KEY in c else unmarked
         marks = read_rows(c[ROW_KEY], count) if ROW_KEY in c else sides
-        latent = tuple(x.shape[-2:])
-        whole = options.get(FRAME_KEY, latent)
-        frame, rows = Frame(), []
-        for (side, area), (identity, _) in zip(sides, marks, strict=True):
-            if area == WHOLE_FRAME and whole != latent:
+        latent, whole = tuple(x.shape[-2:]), options.get(FRAME_KEY)
+        hint, tiles = self._hints()
+        rows = []
+        for number, ((side, area), (identity, _)) in enumerate(zip(sides, marks, strict=True)):
+            tile = None if tiles is None else tiles[number % len(tiles)]
+            if area == WHOLE_FRAME and tile is None and whole not in (None, latent):
                 raise ValueError(
                     "A tiled sampler shows the model a part of the picture without saying which, so nobody's region is "
-                    "known. Give it the model from before Identity Attention."
+                    "known. Give it the model from before Identity Attention, or apply a branch to its conditionings."
                 )
-            boxes = frame.boxes_in(area, latent, whole, self.persons)
+            boxes = self.frame.boxes_in(area, latent, whole, hint, tile, self.persons)
             rows.append(Row(boxes, side == IdentityMode.GIVEN, identity))
         return rows
+
+    def _hints(self) -> tuple[Tensor | None, Tensor | None]:
+        """The map of the frame that a branch on the same conditionings bears, and its pieces for each latent."""
+        branch = self.made.get("branch")
+        return (None, None) if branch is None else (branch.cond_hint_original, branch.cond_hint)
+
+
+def _branch_of(conds: Iterable[dict]) -> BranchControl | None:
+    """The first branch of ours among the ControlNets of some conditionings."""
+    for cond in conds:
+        control = cond.get("control")
+        while control is not None:
+            if isinstance(control, BranchControl):
+                return control
+            control = control.previous_controlnet
+    return None
 
 
 def _marked(name: str, conds: list[dict] | None) -> list[dict] | None:

@@ -9,7 +9,7 @@ from ..attention.decoupled import read_identities
 from ..attention.identity_attention import SHARE, IdentityAttention
 from ..attention.unet_layers import cross_attentions
 from ..model import RealisIDModel
-from ..persons import Person, refuse_foreign
+from ..persons import Person, combine, refuse_foreign
 
 ADAPTER = "adapter"
 WEIGHT = 0.8
@@ -22,6 +22,7 @@ def apply_attention(
     weight: float = WEIGHT,
     percent_range: tuple[float, float] = (0.0, 1.0),
     share: float = SHARE,
+    any_size: bool = False,
 ) -> ModelPatcher:
     """A clone of MODEL whose cross-attentions read every person's own words, and their identities by an adapter.
 
@@ -30,10 +31,12 @@ def apply_attention(
         weight: of the identities.
         percent_range: fractions of the noise schedule between which it acts.
         share: how much the common prompt counts where somebody has words.
+        any_size: whether the whole picture may be sampled at another size than the boxes were drawn for.
 
     Raises:
         ValueError: nothing to do (nobody has words, and there is no adapter), or what does not fit.
     """
+    persons = combine([tuple(persons)])
     identities = None
     if realisid is not None and ADAPTER in realisid.parts:
         refuse_foreign(persons, realisid)
@@ -48,4 +51,4 @@ def apply_attention(
             f"Nobody has a prompt of their own and {found}, so there is nothing to do. Connect prompt of Person, or "
             "a model such as InstantID's to realisid."
         )
-    return IdentityAttention(persons, identities, weight, share, percent_range).patch(model)
+    return IdentityAttention(persons, identities, weight, share, percent_range, any_size).patch(model)

@@ -39,6 +39,7 @@ def main() -> None:
     draw.add_argument("--text-only-end", type=float, default=1.0)
     draw.add_argument("--reuse", type=int, default=1)
     draw.add_argument("--one-pass", action="store_true")
+    draw.add_argument("--own-words", action="store_true", help="each person's clothes in a prompt of their own")
     draw.add_argument("--average", action="store_true", help="all persons share every place (default: own regions)")
     commands.add_parser("measure", help="read all pictures that have not been read")
     commands.add_parser("report", help="tables, a figure and grids of pictures")
@@ -62,6 +63,7 @@ def main() -> None:
             text_only_range=(0.0, args.text_only_end),
             reuse=args.reuse,
             one_pass=args.one_pass,
+            own_words=args.own_words,
             sharing=Sharing.AVERAGE if args.average else Sharing.OWN_REGION,
         )
         run.draw(args.name, args.weights, args.checkpoint, sampling)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from realisid_core.attention.own_words import words_of
 from realisid_core.branches.sharing import Sharing
 from realisid_core.checkpoint import load_checkpoint
 from realisid_core.geometry import FaceBox
@@ -18,10 +19,12 @@ from realisid_core.perception import Faces, detect_faces, face_landmarks, faces_
 from realisid_core.perception.faces import to_image, to_uint8
 from realisid_core.persons import Person, embed_person
 from realisid_core.sampling.apply import Settings, apply_branch
+from realisid_core.sampling.apply_attention import apply_attention
 from realisid_core.sampling.guidance import IdentityGuidance
 from realisid_core.sampling.rows import IdentityMode
 
 from ..world import Scene, caption, render
+from ..world.captions import own_caption, shared_caption
 from .tasks import Task
 
 PHOTO_SIZE = 512
@@ -39,6 +42,7 @@ class Sampling:
     one_pass: bool = False
     sharing: Sharing = Sharing.OWN_REGION
     identity_guidance: float | None = None
+    own_words: bool = False  # each person's clothes are in a prompt of their own, not in the common one
 
 
 class Painter:
@@ -58,14 +62,26 @@ class Painter:
     def draw(self, task: Task, seed: int) -> np.ndarray:
         """[256, 256, 3] uint8."""
         s = self.sampling
-        prompts = self.miniature.prompt(caption(task.scene)), self.miniature.prompt("")
-        persons = self.persons(task)
+        text = shared_caption(task.scene) if s.own_words else caption(task.scene)
+        prompts = self.miniature.prompt(text), self.miniature.prompt("")
+        persons, model = self.persons(task), self.miniature.model
+        if s.own_words:
+            persons = self._speaking(persons, task)
+            model = apply_attention(model, persons)
         for branch in (local_branch(self.realisid), global_branch(self.realisid, None, s.sharing, s.one_pass)):
             prompts = apply_branch(branch, *prompts, persons, Settings(reuse=s.reuse))
         λ_i = s.guidance if s.identity_guidance is None else s.identity_guidance
         guidance = IdentityGuidance(λ_i, s.without_identity, text_only_range=s.text_only_range)
-        model = guidance.patch(self.miniature.model)
+        model = guidance.patch(model)
         return to_uint8(self.miniature.sample(*prompts, seed, s.steps, s.guidance, model).cpu())
+
+    def _speaking(self, persons: list[Person], task: Task) -> list[Person]:
+        """The persons with their clothes as their own words."""
+        texts = (own_caption(person) for person in task.scene.people)
+        return [
+            replace(person, words=words_of(self.miniature.prompt(text)))
+            for person, text in zip(persons, texts, strict=True)
+        ]
 
     @torch.inference_mode()
     def reconstruct(self, task: Task) -> np.ndarray:

@@ -3,7 +3,7 @@
 import re
 
 from .background import PLACES, PLAIN
-from .scene import STYLES, Scene
+from .scene import STYLES, Person, Scene
 from .texture import SHIRT_COLOURS, SHIRTS
 
 COUNTS = ("a person", "two persons", "three persons", "four persons")
@@ -11,12 +11,30 @@ COUNTS = ("a person", "two persons", "three persons", "four persons")
 
 def caption(scene: Scene) -> str:
     """For instance "a person wearing a red sweater, outdoors with a beach in the background, watercolor style"."""
-    clothes = [f"a {colour} {kind}" for colour, kind in (person.shirt for person in scene.people)]
+    clothes = [_worn(person) for person in scene.people]
     worn = clothes[0] if len(clothes) == 1 else ", ".join(clothes[:-1]) + " and " + clothes[-1]
+    return f"{COUNTS[len(scene.people) - 1]} wearing {worn}, {_surroundings(scene)}"
+
+
+def shared_caption(scene: Scene) -> str:
+    """What everybody in a scene shares: "two persons, outdoors with a beach in the background"."""
+    return f"{COUNTS[len(scene.people) - 1]}, {_surroundings(scene)}"
+
+
+def own_caption(person: Person) -> str:
+    """One person's own words: "a person wearing a red sweater"."""
+    return f"{COUNTS[0]} wearing {_worn(person)}"
+
+
+def _worn(person: Person) -> str:
+    colour, kind = person.shirt
+    return f"a {colour} {kind}"
+
+
+def _surroundings(scene: Scene) -> str:
     kind, colour = scene.background
     place = f"with a {colour} background" if kind == "plain" else PLACES[kind]
-    style = "" if scene.style == "photo" else f", {scene.style} style"
-    return f"{COUNTS[len(scene.people) - 1]} wearing {worn}, {place}{style}"
+    return place if scene.style == "photo" else f"{place}, {scene.style} style"
 
 
 def _words() -> tuple[str, ...]:
