@@ -1,6 +1,6 @@
 """Makes the pictures of the evaluation as a user would: reference photos in, the host's sampler, pictures out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
