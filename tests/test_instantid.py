@@ -71,8 +71,8 @@ def instantid(files):
 
 def test_a_photos_embedding_is_the_resampled_mean_of_the_raw_vectors(instantid, files):
     faces = faces_of(POINTS, POINTS + np.array([8, 5]))
-    embedding, seen = embed_person(instantid, None, faces)
-    assert embedding.tokens.shape == (1, 16, WIDTH) and seen.shape == (2, 112, 112, 3)
+    embedding, encoded = embed_person(instantid, None, faces)
+    assert embedding.tokens.shape == (1, 16, WIDTH) and encoded.seen.shape == (2, 112, 112, 3)
     pixels = faces.pixels(0)
     vectors = [
         files[2] @ ((aligned(pixels, points).astype(np.float64) - 127.5) / 127.5).mean((0, 1))

@@ -136,9 +136,10 @@ def test_the_recogniser_gets_rgb_in_minus_one_to_one_and_its_vector_comes_back_r
 
 
 def faces_of(*points) -> Faces:
-    image = torch.rand(1, 200, 200, 3, generator=torch.Generator().manual_seed(0))
+    """A photo with one face for each."""
+    image = torch.rand(1, 200, 200, 3, generator=torch.Generator().manual_seed(0)).repeat(len(points), 1, 1, 1)
     box = (30.0, 30.0, 110.0, 110.0)
-    return Faces(image, [[Face(box, box, points=one) for one in points]])
+    return Faces(image, [[Face(box, box, points=one)] for one in points])
 
 
 def test_every_face_has_a_vector_and_faces_without_points_are_refused(tmp_path):
