@@ -171,7 +171,9 @@ def test_a_deep_clone_for_another_device_has_a_network_of_its_own_and_does_the_s
 def test_a_registered_deep_clone_is_among_the_models_of_a_newer_host(conditionings):
     (positive, _) = apply("local", *conditionings, miniature().realisid, [person(1, LEFT)])
     control = positive[0][1]["control"]
-    if not hasattr(control, "multigpu_clones"):
+    newer = hasattr(control, "multigpu_clones")
+    if not newer:
         control.multigpu_clones = {}  # hosts before 0.22 have none
     clone = control.deepclone_multigpu(torch.device("cpu"), autoregister=True)
     assert control.multigpu_clones == {torch.device("cpu"): clone}
+    assert not newer or {id(model) for model in control.get_models()} >= {id(model) for model in clone.get_models()}
