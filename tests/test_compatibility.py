@@ -63,13 +63,13 @@ def test_equation_8_holds_whatever_the_model_predicts(conds, kind):
         conditioning = [[tokens, with_identity(options, identity)] for tokens, options in conditioning]
         return sample(conditioning, negative, model, 1.0, sigmas=sigmas)
 
-    ε_ti, ε_t, ε_none = (
+    eps_ti, eps_t, eps_none = (
         alone(positive, IdentityMode.GIVEN),
         alone(positive, IdentityMode.NULL),
         alone(negative, IdentityMode.NULL),
     )
     ours = sample(*conds, IdentityGuidance(5.0).patch(model), 7.5, sigmas=sigmas)
-    assert close(ours, ε_none + 7.5 * (ε_t - ε_none) + 5.0 * (ε_ti - ε_t), 3e-4)
+    assert close(ours, eps_none + 7.5 * (eps_t - eps_none) + 5.0 * (eps_ti - eps_t), 3e-4)
 
 
 def test_rescale_cfg_works_on_the_identified_prediction(conds):

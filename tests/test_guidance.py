@@ -27,43 +27,45 @@ def as_identity(conditioning, identity):
     return [[tokens, with_identity(options, identity)] for tokens, options in conditioning]
 
 
-def by_hand(positive, negative, λ_t, λ_i, without):
+def by_hand(positive, negative, lambda_t, lambda_i, without):
     """Eq. 8 from three separate runs, each a single conditional prediction."""
-    ε_ti = one_step(as_identity(positive, IdentityMode.GIVEN), negative, 1.0)
-    ε_t = one_step(as_identity(positive, without), negative, 1.0)
-    ε_none = one_step(as_identity(negative, without), negative, 1.0)
-    return ε_none + λ_t * (ε_t - ε_none) + λ_i * (ε_ti - ε_t)
+    eps_ti = one_step(as_identity(positive, IdentityMode.GIVEN), negative, 1.0)
+    eps_t = one_step(as_identity(positive, without), negative, 1.0)
+    eps_none = one_step(as_identity(negative, without), negative, 1.0)
+    return eps_none + lambda_t * (eps_t - eps_none) + lambda_i * (eps_ti - eps_t)
 
 
 @pytest.mark.parametrize(
-    ("λ_t", "λ_i"), [(7.5, 5.0), (3.0, 8.0), (5.0, 5.0), (2.0, 0.0), (1.0, 5.0), (1.0, 1.0), (-2.0, 3.0)]
+    ("lambda_t", "lambda_i"), [(7.5, 5.0), (3.0, 8.0), (5.0, 5.0), (2.0, 0.0), (1.0, 5.0), (1.0, 1.0), (-2.0, 3.0)]
 )
-def test_the_hosts_line_makes_equation_8_of_the_guided_conditional(λ_t, λ_i):
+def test_the_hosts_line_makes_equation_8_of_the_guided_conditional(lambda_t, lambda_i):
     """Against the paper's own form, with random predictions; the host's line is its `cfg_function`."""
-    ε_none, ε_t, ε_ti = torch.randn(3, 2, 4, 8, 8, dtype=torch.float64)
-    conditional = guided_conditional(ε_t, ε_ti, λ_t, λ_i)
-    ours = comfy.samplers.cfg_function(None, conditional, ε_none, λ_t, ε_t, torch.ones(1))
-    assert torch.allclose(ours, ε_none + λ_t * (ε_t - ε_none) + λ_i * (ε_ti - ε_t), atol=1e-12)
+    eps_none, eps_t, eps_ti = torch.randn(3, 2, 4, 8, 8, dtype=torch.float64)
+    conditional = guided_conditional(eps_t, eps_ti, lambda_t, lambda_i)
+    ours = comfy.samplers.cfg_function(None, conditional, eps_none, lambda_t, eps_t, torch.ones(1))
+    assert torch.allclose(ours, eps_none + lambda_t * (eps_t - eps_none) + lambda_i * (eps_ti - eps_t), atol=1e-12)
 
 
 def test_equal_weights_leave_the_text_only_prediction_out():
-    ε_t, ε_ti = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64)
-    assert torch.allclose(guided_conditional(ε_t, ε_ti, 5.0, 5.0), ε_ti)
+    eps_t, eps_ti = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64)
+    assert torch.allclose(guided_conditional(eps_t, eps_ti, 5.0, 5.0), eps_ti)
     assert not needs_text_only(5.0, 5.0)
     assert needs_text_only(5.0, 5.1)
 
 
 def test_without_a_negative_only_the_identity_is_weighed():
     """cfg 1: `ε_t + λ_i (ε_t&i − ε_t)`."""
-    ε_t, ε_ti = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64)
-    assert torch.allclose(guided_conditional(ε_t, ε_ti, 1.0, 5.0), ε_t + 5.0 * (ε_ti - ε_t))
+    eps_t, eps_ti = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64)
+    assert torch.allclose(guided_conditional(eps_t, eps_ti, 1.0, 5.0), eps_t + 5.0 * (eps_ti - eps_t))
 
 
 @pytest.mark.parametrize("without", [IdentityMode.NULL, IdentityMode.OFF])
-@pytest.mark.parametrize(("λ_t", "λ_i"), [(7.5, 5.0), (3.0, 8.0), (5.0, 5.0), (2.0, 0.0), (1.0, 5.0), (1.0, 1.0)])
-def test_equation_8_is_three_runs_combined_by_hand(applied, λ_t, λ_i, without):
-    guided = one_step(*applied, λ_t, IdentityGuidance(λ_i, without).patch(miniature().model))
-    assert close(guided, by_hand(*applied, λ_t, λ_i, without))
+@pytest.mark.parametrize(
+    ("lambda_t", "lambda_i"), [(7.5, 5.0), (3.0, 8.0), (5.0, 5.0), (2.0, 0.0), (1.0, 5.0), (1.0, 1.0)]
+)
+def test_equation_8_is_three_runs_combined_by_hand(applied, lambda_t, lambda_i, without):
+    guided = one_step(*applied, lambda_t, IdentityGuidance(lambda_i, without).patch(miniature().model))
+    assert close(guided, by_hand(*applied, lambda_t, lambda_i, without))
 
 
 def test_without_the_node_identity_and_text_share_one_weight(applied):
@@ -119,10 +121,10 @@ def test_withheld_identity_is_the_null_identity_until_the_start(applied):
     start = 0.5
     boundary = float(plain.get_model_object("model_sampling").percent_to_sigma(start))
     delayed = IdentityGuidance(5.0, identity_start=start).patch(plain)
-    for factor, λ_i in ((1.01, 0.0), (0.99, 5.0)):
+    for factor, lambda_i in ((1.01, 0.0), (0.99, 5.0)):
         sigmas = torch.tensor([boundary * factor, 0.0])
         ours = sample(*applied, delayed, 7.5, sigmas=sigmas)
-        assert close(ours, sample(*applied, IdentityGuidance(λ_i).patch(plain), 7.5, sigmas=sigmas))
+        assert close(ours, sample(*applied, IdentityGuidance(lambda_i).patch(plain), 7.5, sigmas=sigmas))
 
 
 def test_a_conditioning_without_a_branch_is_sampled_as_ever():
@@ -142,8 +144,8 @@ def test_a_two_prompt_guider_takes_identity_with_its_first_prompt(applied, style
         return guider.sample(noise, latent, comfy.samplers.sampler_object("euler"), torch.tensor([SIGMA, 0.0]))
 
     guided = run(IdentityGuidance(5.0).patch(model), applied[0])
-    ε_ti, ε_t = (run(model, as_identity(applied[0], i)) for i in (IdentityMode.GIVEN, IdentityMode.NULL))
-    assert close(guided, ε_t + 5.0 / weight * (ε_ti - ε_t))
+    eps_ti, eps_t = (run(model, as_identity(applied[0], i)) for i in (IdentityMode.GIVEN, IdentityMode.NULL))
+    assert close(guided, eps_t + 5.0 / weight * (eps_ti - eps_t))
 
 
 class WithoutNegative(comfy.samplers.CFGGuider):

@@ -70,8 +70,8 @@ class Painter:
             model = apply_attention(model, persons)
         for branch in (local_branch(self.realisid), global_branch(self.realisid, None, s.sharing, s.one_pass)):
             prompts = apply_branch(branch, *prompts, persons, Settings(reuse=s.reuse))
-        λ_i = s.guidance if s.identity_guidance is None else s.identity_guidance
-        guidance = IdentityGuidance(λ_i, s.without_identity, text_only_range=s.text_only_range)
+        lambda_i = s.guidance if s.identity_guidance is None else s.identity_guidance
+        guidance = IdentityGuidance(lambda_i, s.without_identity, text_only_range=s.text_only_range)
         model = guidance.patch(model)
         return to_uint8(self.miniature.sample(*prompts, seed, s.steps, s.guidance, model).cpu())
 
