@@ -70,7 +70,6 @@ class BranchControl(ControlBase):
     def pre_run(self, model, percent_to_timestep_function) -> None:
         super().pre_run(model, percent_to_timestep_function)
         self.branch.refuse_other_models(model)
-        self.forget()
         self.run = Run(weakref.proxy(model), Reuse(self.settings.reuse))  # the host decides how long the model lives
         self._forget_after_the_run_of(model.current_patcher)
 
