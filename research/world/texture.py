@@ -57,6 +57,7 @@ PATCHES = {name: _inset(name) for name in _PATCHES}
 Mask = tuple[tuple[slice, slice], np.ndarray]  # where on the texture, coverage there in 0..1
 
 
+@cache
 def _noise(seed: int, rows: int, columns: int, size: tuple[int, int]) -> np.ndarray:
     """Smooth noise in -1..1, `rows` by `columns` cells over `size` (height, width)."""
     cells = np.random.Generator(np.random.PCG64(seed)).uniform(-1, 1, (rows, columns)).astype(np.float32)
@@ -248,11 +249,16 @@ def _strands(side: int, curly: bool) -> np.ndarray:
     return 0.92 + 0.17 * fine + shine - 0.18 * np.clip((v - 0.8) / 0.2, 0, 1)
 
 
+@cache
+def _hollow(u: float, side: int) -> np.ndarray:
+    return np.clip(1.3 * _spot(u, 0.47, 0.06, 0.13, side), 0, 1)
+
+
 def _ear(skin: np.ndarray, side: int) -> np.ndarray:
     """Wrapped round the ear; the hollow lies on its outward side, left and right alike."""
     image = np.tile(skin * np.float32((0.97, 0.88, 0.86)), (side, side, 1))
     for u in (0.25, 0.75):
-        _blend(image, skin * (0.62, 0.45, 0.42), np.clip(1.3 * _spot(u, 0.47, 0.06, 0.13, side), 0, 1), 0.75)
+        _blend(image, skin * (0.62, 0.45, 0.42), _hollow(u, side), 0.75)
     return image
 
 
@@ -266,6 +272,13 @@ def _hair(who: Identity, side: int) -> np.ndarray:
 @cache
 def _mole(u: float, v: float, side: int) -> Mask:
     return _cropped(np.clip(2.5 * _spot(u, v, 0.006, 0.0055, side), 0, 1))
+
+
+def _bytes(image) -> np.ndarray:
+    """Colours as the atlas holds them."""
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8:
+        return image
+    return np.clip(np.asarray(image, np.float32), 0, 255).astype(np.uint8)
 
 
 @lru_cache(maxsize=128)
@@ -306,20 +319,20 @@ def _shirt(colour_name: str, style: str, height: int, width: int) -> np.ndarray:
         _blend(image, dark, band(across, 0.004) * (y > 0.44), 0.9)
         for row in (0.52, 0.64, 0.76):
             _blend(image, dark * 0.5, np.clip((0.010 - np.hypot(across - 0.012, (y - row) * 0.6)) * width + 0.5, 0, 1))
-    return image
+    return _bytes(image)
 
 
 @lru_cache(maxsize=32)
 def paint(who: Identity, shirt_colour: str, shirt_style: str, side: int) -> np.ndarray:
     """Atlas [side, side, 3] uint8; `PATCHES` says where everything is."""
-    atlas = np.zeros((side, side, 3), np.float32)
+    atlas = np.zeros((side, side, 3), np.uint8)
     colour, skin = np.array(SHIRT_COLOURS[shirt_colour], np.float32), skin_colour(who)
     half, quarter = side // 2, side // 4
     shade = np.linspace(0.55, 1, side // 8, dtype=np.float32)[:, None, None]
 
     def put(name: str, image: np.ndarray) -> None:
         u0, v0, u1, v1 = (round(value * side) for value in _PATCHES[name])
-        atlas[v0:v1, u0:u1] = image
+        atlas[v0:v1, u0:u1] = _bytes(image)
 
     put("face", _face(who, half))
     put("hair", _hair(who, half))
@@ -334,4 +347,4 @@ def paint(who: Identity, shirt_colour: str, shirt_style: str, side: int) -> np.n
     put("lash", (30, 22, 22))
     put("trousers", (52, 60, 84))
     put("shoe", (44, 36, 34))
-    return np.clip(atlas, 0, 255).astype(np.uint8)
+    return atlas

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from research.evaluation.judges import SHAPES, FaceRecogniser
 from research.recipe.run import Plan
 from research.recipe.second import autoencoder, encoder, networks
 from research.recipe.second.check import load_autoencoder
@@ -78,3 +79,15 @@ def test_an_image_encoder_step_trains(tmp_path):
     assert state["step"] == 2 and all(torch.isfinite(value).all() for value in state["model"].values())
     losses = (tmp_path / "losses.csv").read_text()
     assert "measures" in losses and "contrast" in losses
+
+
+def test_the_perceptual_loss_grows_with_blur_and_its_gradient_reaches_the_picture():
+    network = FaceRecogniser(SHAPES["trainer"])
+    loss = autoencoder.perceptual_of(network)
+    images, _ = autoencoder.batch(0, 1, 2, 128)
+    blurred = [torch.nn.functional.avg_pool2d(images, 2 * r + 1, 1, r) for r in (1, 3)]
+    assert loss(images, images) == 0 < loss(blurred[0], images) < loss(blurred[1], images)
+    drawn = blurred[0].requires_grad_()
+    loss(drawn, images).backward()
+    assert drawn.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in network.parameters())

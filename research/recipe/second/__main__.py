@@ -26,6 +26,9 @@ def _parser() -> argparse.ArgumentParser:
         training.add_argument("--precision", choices=["auto", "no", "bf16", "fp16"], default="auto")
         training.add_argument("--save-minutes", type=float, default=8)
     commands.choices["autoencoder"].add_argument("--crop", type=int, default=128, help="px; 384: whole pictures")
+    commands.choices["autoencoder"].add_argument(
+        "--perceptual", type=Path, help="weights of the recogniser that only trains: adds its maps' differences"
+    )
     check = commands.add_parser("check", help="print the figures of a part's gate")
     check.add_argument("part", choices=list(TRAININGS))
     check.add_argument("--people", type=int, default=200, help="unseen people (default %(default)s)")
@@ -52,9 +55,11 @@ def main() -> None:
     print(say_precision(precision, why), flush=True)
     plan = Plan(args.steps, args.batch, args.seed, args.rate, args.save_minutes, precision)
     if args.command == "autoencoder":
+        from ...evaluation.judges import load_judge
         from . import autoencoder
 
-        autoencoder.train(args.runs / "autoencoder", plan, args.crop)
+        perceptual = args.perceptual and autoencoder.perceptual_of(load_judge("trainer", args.perceptual))
+        autoencoder.train(args.runs / "autoencoder", plan, args.crop, perceptual)
     else:
         from . import encoder
 

@@ -43,6 +43,22 @@ def train(folder: Path, plan: Plan, crop: int = 128, perceptual: Perceptual | No
         average.update_parameters(model)
 
 
+def perceptual_of(network: nn.Module, weight: float = 0.5) -> Perceptual:
+    """How far apart the first three maps of a recogniser are, as a share of the true picture's own size.
+
+    The recogniser is the one that only trains; the judge must have no part in this.
+    """
+    network = network.eval().requires_grad_(False)
+
+    def loss(decoded: Tensor, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            true = network.maps((images + 1) / 2)[:3]
+        drawn = network.maps((decoded + 1) / 2)[:3]
+        return weight * sum((a - b).abs().mean() / b.abs().mean() for a, b in zip(drawn, true, strict=True)) / 3
+
+    return loss
+
+
 def batch(seed: int, step: int, count: int, crop: int) -> tuple[Tensor, Tensor]:
     """Crops [count, 3, crop, crop] in -1..1 of fresh pictures and the weights [count, 1, crop, crop] of their pixels.
 
