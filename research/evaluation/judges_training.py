@@ -11,7 +11,6 @@ import argparse
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from realisid_core.bootstrap import find_host
 from realisid_core.geometry import square
 from realisid_core.training.precision import chosen_precision, say_precision
 
+from ..recipe.ahead import Ahead
 from ..recipe.run import Plan, Run, device, generator, learning_rate, take_step
 from ..world import (
     Identity,
@@ -46,8 +46,8 @@ from ..world.texture import BROWS
 from .judges import CROP, SHAPES, WIDTH, FaceRecogniser, face_crop, load_judge, weights_file
 
 FIRST = {"judge": 16 << 33, "trainer": 17 << 33, "check": 18 << 33}  # the families' seeds; nothing else uses these
-MEMBERS, PICTURES = 4, 4  # of a family, of each of them
-FAMILIES, KEPT = 4, 64  # in a batch, in memory
+MEMBERS, PICTURES, KEPT = 4, 4, 64  # of a family, of each of them; families in memory
+FAMILIES, PAIR = 16, 2  # in a batch; of each two members, of each of those two pictures
 STEPS_PER_FAMILY = 2  # drawing costs as much as learning
 SIZES = (40, 130)  # px of a face's side
 DRAWN = 124  # px; crops of `CROP` are cut from these
@@ -90,8 +90,7 @@ def face_scene(who: Identity, rng: np.random.Generator, sizes: tuple[float, floa
     return replace(scene, people=(first, *others), light=sample_light(rng)), size
 
 
-@lru_cache(KEPT)
-def _family(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def draw_family(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Crops [n, 3, 124, 124] uint8 of members times pictures, points [n, P, 2], what is to be read of each [n, R]."""
     rng = np.random.default_rng([seed, 0xC0])
     people = [who for who in sample_family(seed, MEMBERS) for _ in range(PICTURES)]
@@ -105,19 +104,28 @@ def _target(who: Identity) -> Tensor:
     return torch.tensor([*geometry_vector(who), 2 * who.skin - 1, *one_hot], dtype=torch.float32)
 
 
-def batch(first: int, step: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """The newest family and older ones, members and pictures in a row.
+def batch(families: Ahead, first: int, step: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Two pictures each of two members of the newest family and of older ones, in that order.
 
     Crops [n, 3, 112, 112] in 0..1, points [n, P, 2] in -1..1 of the crop, targets [n, R].
     """
     newest = step // STEPS_PER_FAMILY + FAMILIES - 1
     back = torch.randperm(min(newest, KEPT - 1), generator=random)[: FAMILIES - 1] + 1
-    families = (_family(first + newest - number) for number in (0, *back.tolist()))
-    crops, points, targets = (torch.cat(parts) for parts in zip(*families, strict=True))
+    chosen = []
+    for number in (0, *back.tolist()):
+        kept = pairs(random)
+        chosen.append([values[kept] for values in families[first + newest - number]])
+    crops, points, targets = (torch.cat(parts) for parts in zip(*chosen, strict=True))
     corners = torch.randint(DRAWN - CROP + 1, (len(crops), 2), generator=random)
     cut = [one[:, y : y + CROP, x : x + CROP] for one, (x, y) in zip(crops, corners.tolist(), strict=True)]
     images = _worn(torch.stack(cut).float() / 255, random)
     return images, (points - corners[:, None]) * 2 / CROP - 1, targets
+
+
+def pairs(random: torch.Generator) -> Tensor:
+    """[4]: where two pictures of one and two of another member stand among a family's."""
+    members = torch.randperm(MEMBERS, generator=random)[:PAIR]
+    return torch.cat([int(m) * PICTURES + torch.randperm(PICTURES, generator=random)[:PAIR] for m in members])
 
 
 def _worn(images: Tensor, random: torch.Generator) -> Tensor:
@@ -168,22 +176,24 @@ class Reader(nn.Module):
         return vectors, self.reading(vectors * WIDTH**0.5), points
 
 
-def train(name: str, folder: Path, plan: Plan) -> None:
-    """Resumes where `folder` holds a state. `plan.batch` has no effect: batches are families."""
+def train(name: str, folder: Path, plan: Plan, workers: int = 0) -> None:
+    """Resumes where `folder` holds a state; `workers` other processes draw. `plan.batch` has no effect."""
     torch.manual_seed(plan.seed)
     model = Reader(name).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), plan.rate, weight_decay=1e-2)
     run = Run(folder, {"model": model, "optimizer": optimizer})
+    families = Ahead(draw_family, KEPT, workers)
     for step in run.steps(plan.steps, plan.save_minutes):
-        images, places, targets = batch(FIRST[name], step, generator(plan.seed, step))
+        images, places, targets = batch(families, FIRST[name], step, generator(plan.seed, step))
         with plan.autocast():
             vectors, read, points = model(images.contiguous(memory_format=torch.channels_last))
-        told_apart = contrast(vectors.float(), FAMILIES * MEMBERS)
+        told_apart = contrast(vectors.float(), FAMILIES * PAIR)
         unread, colours = reading_loss(read.float(), targets)
         astray = (points.float() - places).abs().mean()
         run.note(contrast=told_apart, unread=unread, colours=colours, astray=astray)
         loss = told_apart + 2 * unread + 0.3 * colours + 4 * astray
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate, 60))
+    families.close()
 
 
 def state_weights(folder: Path) -> dict[str, Tensor]:
@@ -307,8 +317,8 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.command == "train":
         precision, why = chosen_precision(arguments.precision, device())
         print(say_precision(precision, why), flush=True)
-        plan = Plan(arguments.steps, FAMILIES * MEMBERS * PICTURES, arguments.seed, arguments.rate, 8, precision)
-        train(arguments.name, folder, plan)
+        plan = Plan(arguments.steps, FAMILIES * PAIR * PAIR, arguments.seed, arguments.rate, 8, precision)
+        train(arguments.name, folder, plan, arguments.workers)
     elif arguments.command == "export":
         tensors = {key: value.half().contiguous() for key, value in state_weights(folder).items()}
         save_file(tensors, weights_file(arguments.name))
@@ -332,6 +342,7 @@ if __name__ == "__main__":
     parser.add_argument("--precision", choices=["auto", "no", "bf16", "fp16"], default="auto")
     parser.add_argument("--people", type=int, default=500, help="to check with (default %(default)s)")
     parser.add_argument("--shipped", action="store_true", help="check the shipped weights, not the run's")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw ahead; 0: the training draws")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
     arguments = parser.parse_args()
     if arguments.threads:

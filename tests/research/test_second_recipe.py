@@ -5,11 +5,21 @@ import pytest
 import torch
 
 from research.evaluation.judges import SHAPES, FaceRecogniser
+from research.recipe.ahead import Ahead
 from research.recipe.run import Plan
 from research.recipe.second import autoencoder, encoder, networks
 from research.recipe.second.check import load_autoencoder
 from research.world import sample_person
 from research.world.identity import GEOMETRY
+
+
+def test_what_is_made_ahead_is_made_once_and_forgotten_in_order():
+    asked = []
+    ahead = Ahead(lambda number: asked.append(number) or -number, 3)
+    assert [ahead[number] for number in (5, 6, 5, 7, 8, 6)] == [-5, -6, -5, -7, -8, -6]
+    assert asked == [5, 6, 7, 8]
+    assert ahead[5] == -5 and asked[-1] == 5  # made anew
+    assert sorted(ahead.made) == [6, 7, 8]
 
 
 def plan(steps):
@@ -74,7 +84,7 @@ def test_the_image_encoder_sees_all_masks():
 def test_an_image_encoder_step_trains(tmp_path):
     before = encoder.networks.image_encoder_module()
     assert sum(p.numel() for p in before.parameters()) < 2.5e6
-    encoder.train(tmp_path, Plan(2, 32, 0, 1e-3, 60, "no"))
+    encoder.train(tmp_path, Plan(2, 16, 0, 1e-3, 60, "no"))
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert state["step"] == 2 and all(torch.isfinite(value).all() for value in state["model"].values())
     losses = (tmp_path / "losses.csv").read_text()

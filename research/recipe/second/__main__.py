@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["autoencoder"].add_argument(
         "--perceptual", type=Path, help="weights of the recogniser that only trains: adds its maps' differences"
     )
+    commands.choices["encoder"].add_argument("--workers", type=int, default=0, help="processes that draw ahead")
     check = commands.add_parser("check", help="print the figures of a part's gate")
     check.add_argument("part", choices=list(TRAININGS))
     check.add_argument("--people", type=int, default=200, help="unseen people (default %(default)s)")
@@ -63,7 +64,7 @@ def main() -> None:
     else:
         from . import encoder
 
-        encoder.train(args.runs / "encoder", plan)
+        encoder.train(args.runs / "encoder", plan, args.workers)
 
 
 def check(args: argparse.Namespace) -> None:

@@ -1,6 +1,5 @@
 """The image encoder: its tokens must say who somebody is, geometry included, whatever a graph makes of the photo."""
 
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -16,16 +15,16 @@ from realisid_core.perception.faces import to_image, to_uint8
 from realisid_core.perception.landmark_paths import FACE_OVAL
 from realisid_core.training.ema import averaged_model
 
-from ...evaluation.judges_training import contrast, face_scene
+from ...evaluation.judges_training import PAIR, contrast, face_scene, pairs
 from ...world import Identity, Rendered, geometry_vector, render, sample_family
 from ...world.identity import CATEGORIES, GEOMETRY, MOLE_PLACES
+from ..ahead import Ahead
 from ..encoder import trainable
 from ..run import Plan, Run, device, generator, learning_rate, take_step
 from . import networks
 
 FIRST = {"training": 20 << 33, "check": 21 << 33}  # the families' seeds; nothing else uses these
-MEMBERS, PICTURES = 4, 4  # of a family, of each of them
-KEPT = 64  # families in memory
+MEMBERS, PICTURES, KEPT = 4, 4, 64  # of a family, of each of them; families in memory
 STEPS_PER_FAMILY = 2  # so every picture is used about eight times, each time cut and lit differently
 SIZES = (56, 180)  # px of a face's side
 MASKS = ("none", "person", "outline")
@@ -52,8 +51,8 @@ class Reader(nn.Module):
         return self.of_tokens(penultimate.mean(dim=1)), self.of_output(output), F.normalize(self.metric(output), dim=1)
 
 
-def train(folder: Path, plan: Plan) -> None:
-    """Train on endless fresh families. Resumes where `folder` holds a state."""
+def train(folder: Path, plan: Plan, workers: int = 0) -> None:
+    """Train on endless fresh families, drawn by `workers` other processes. Resumes where `folder` holds a state."""
     torch.manual_seed(plan.seed)
     encoder = networks.image_encoder_module()
     encoder.load_state_dict(initial.seeded(encoder, plan.seed))
@@ -61,35 +60,42 @@ def train(folder: Path, plan: Plan) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.05)
     average = averaged_model(model, 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})
+    families = Ahead(draw_family, KEPT, workers)
     for step in run.steps(plan.steps, plan.save_minutes):
-        images, targets = (value.to(device()) for value in batch(step, plan.batch, generator(plan.seed, step)))
+        images, targets = (
+            value.to(device()) for value in batch(families, step, plan.batch, generator(plan.seed, step))
+        )
         with plan.autocast():
             *readings, vectors = model(clip_preprocess(images, size=CROP))
         unread = [reading_loss(reading.float(), targets) for reading in readings]
-        told_apart = contrast(vectors.float(), len(images) // PICTURES)
+        told_apart = contrast(vectors.float(), len(images) // PAIR)
         measures = unread[0][0] + unread[1][0]
         rest = unread[0][1] + unread[1][1]
         run.note(measures=unread[0][0], rest=unread[0][1], output_measures=unread[1][0], contrast=told_apart)
         loss = 2 * measures + rest + 0.5 * told_apart
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate))
         average.update_parameters(model)
+    families.close()
 
 
-def batch(step: int, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Crops [count, 128, 128, 3] in 0..1 and what is to be read: the newest family and older ones."""
-    families = count // (MEMBERS * PICTURES)
+def batch(drawn: Ahead, step: int, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Crops [count, 128, 128, 3] in 0..1 and what is to be read: two pictures each of two members of the newest family
+    and of older ones."""
+    families = count // PAIR**2
     newest = step // STEPS_PER_FAMILY + families - 1
     back = torch.randperm(min(newest, KEPT - 1), generator=random)[: families - 1] + 1
-    crops, targets = zip(*(_family(FIRST["training"] + newest - b) for b in (0, *back.tolist())), strict=True)
-    crops = torch.cat(crops)
+    chosen = []
+    for number in (0, *back.tolist()):
+        kept = pairs(random)
+        chosen.append([values[kept] for values in drawn[FIRST["training"] + newest - number]])
+    crops, targets = (torch.cat(parts) for parts in zip(*chosen, strict=True))
     left, top = torch.randint(DRAWN - CROP + 1, (2, len(crops)), generator=random).tolist()
     cut = [one[y : y + CROP, x : x + CROP] for one, x, y in zip(crops, left, top, strict=True)]
     light = torch.rand(len(crops), 1, 1, 1, generator=random) * 0.4 + 0.8
-    return (torch.stack(cut).float() / 255 * light).clamp_max(1), torch.cat(targets)
+    return (torch.stack(cut).float() / 255 * light).clamp_max(1), targets
 
 
-@lru_cache(KEPT)
-def _family(seed: int) -> tuple[Tensor, Tensor]:
+def draw_family(seed: int) -> tuple[Tensor, Tensor]:
     """Crops [members · pictures, 136, 136, 3] uint8 and what is to be read of each [members · pictures, R]."""
     rng = np.random.default_rng([seed, 0xEC])
     seen = [
