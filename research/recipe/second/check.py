@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 from realisid_core.perception import head_pose
+from realisid_core.training.ema import averaged_model
 
 from ...evaluation.calibration import BLENDSHAPES
 from ...evaluation.judges import recognise
 from ...evaluation.shape import distance, read_face, shape_vector
 from ...world import Person, Pose, portrait, render, sample_person, sample_pose, sample_scene
+from ..run import load_part
 from . import networks
 
 FIRST = 22 << 33  # the people's seeds; nothing else uses these
@@ -21,15 +23,15 @@ KINDS = ("true", "autoencoded")
 PORTRAIT = 512  # px, faces of half of that
 
 
+def averaged(module: nn.Module, folder: Path) -> nn.Module:
+    """`module` with the averaged weights of the state in `folder`, ready to use."""
+    average = averaged_model(module, 0.999)
+    load_part(average, torch.load(folder / "state.pt", map_location="cpu", weights_only=True)["average"])
+    return average.module.eval()
+
+
 def load_autoencoder(folder: Path) -> nn.Module:
-    """The averaged weights of the state in `folder`."""
-    model = networks.vae_module()
-    state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
-    with torch.no_grad():
-        for parameter, value in zip(model.parameters(), state["average"]["shadow"], strict=True):
-            parameter.copy_(value)
-    return model.eval().requires_grad_(False)
+    return averaged(networks.vae_module(), folder)
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ from ..ahead import Ahead
 from ..encoder import trainable
 from ..run import Plan, Run, device, generator, learning_rate, take_step
 from . import networks
+from .check import averaged
 
 FIRST = {"training": 20 << 33, "check": 21 << 33}  # the families' seeds; nothing else uses these
 MEMBERS, PICTURES, KEPT = 4, 4, 64  # of a family, of each of them; families in memory
@@ -147,11 +148,7 @@ def reading_loss(reading: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
 @torch.inference_mode()
 def check(folder: Path, people: int) -> None:
     """Print the gate: R² of every measure and the share of right categories, on unseen people, for each mask."""
-    model = Reader(networks.image_encoder_module())
-    state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
-    for parameter, value in zip(model.parameters(), state["average"]["shadow"], strict=True):
-        parameter.copy_(value)
+    model = averaged(Reader(networks.image_encoder_module()), folder)
     for mask in MASKS:
         rng = np.random.default_rng([FIRST["check"], MASKS.index(mask)])
         seen = [draw(sample_family(FIRST["check"] + number)[0], rng, mask, CROP) for number in range(people)]
