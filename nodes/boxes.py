@@ -1,9 +1,12 @@
 """Where the faces go."""
 
 from comfy_api.latest import io, ui
+from torch import Tensor
 
-from ..realisid_core.box_formats import from_bounding_boxes, parse_boxes, to_editor
+from ..realisid_core.box_formats import from_bounding_boxes, parse_boxes, read_entries, to_editor
 from ..realisid_core.conditions.location_mask import union_mask
+from ..realisid_core.geometry import LEAST_SIDE, LONGEST_SIDE
+from ..realisid_core.perception.faces import checked_image
 from ..realisid_core.perception.layout import boxes_from_faces
 from .previews import draw_layout
 from .sockets import BoundingBox, FaceBoxes, Faces
@@ -12,7 +15,8 @@ EXAMPLE = '{"version": 1, "boxes": [{"x": 0.35, "y": 0.2, "size": 0.3}]}'
 
 
 def _side(name: str, what: str) -> io.Input:
-    return io.Int.Input(name, default=1024, min=16, max=16384, step=8, tooltip=f"{what} of the picture in pixels.")
+    tooltip = f"{what} of the picture in pixels."
+    return io.Int.Input(name, default=1024, min=LEAST_SIDE, max=LONGEST_SIDE, step=8, tooltip=tooltip)
 
 
 class LocationBoxes(io.ComfyNode):
@@ -54,17 +58,19 @@ class LocationBoxes(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, boxes=None, width=None, height=None) -> bool | str:
-        if boxes is not None and width is not None and height is not None:
-            try:
-                parse_boxes(boxes, width, height)
-            except ValueError as error:
-                return str(error)
+    def validate_inputs(cls, boxes=None) -> bool | str:
+        """What is wrong with the boxes at any size. The host checks the inputs that are not named here by itself."""
+        try:
+            read_entries([] if boxes is None else boxes)
+        except ValueError as error:
+            return str(error)
         return True
 
     @classmethod
     def execute(cls, width, height, boxes, background=None, bboxes=None) -> io.NodeOutput:
         face_boxes = parse_boxes(boxes, width, height)
+        if background is not None:
+            background = checked_image(background[:1] if isinstance(background, Tensor) else background, "background")
         seeds = None
         if bboxes is not None:
             try:
@@ -81,7 +87,7 @@ class LocationBoxes(io.ComfyNode):
             "realisid_seed_boxes": [to_editor(seeds) if seeds is not None else ""],
         }
         if background is not None:
-            shown["realisid_background"] = ui.PreviewImage(background[:1], cls=cls).as_dict()["images"]
+            shown["realisid_background"] = ui.PreviewImage(background, cls=cls).as_dict()["images"]
         return io.NodeOutput(face_boxes, union_mask(face_boxes), preview, width, height, ui=shown)
 
 

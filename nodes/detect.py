@@ -5,6 +5,7 @@ import json
 from comfy_api.latest import io, ui
 
 from ..realisid_core import perception
+from .choices import chosen
 from .previews import boxes_picture
 from .sockets import BoundingBox, Faces
 
@@ -91,6 +92,8 @@ class DetectFaces(io.ComfyNode):
     def execute(
         cls, image, detector, threshold, order, maximum, margin, face=0, bboxes=None, index=UNUSED
     ) -> io.NodeOutput:
+        detector = chosen("detector", detector, list(perception.BACKENDS))
+        order = chosen("order", order, list(perception.ORDERS))
         if bboxes is not None:
             faces = perception.faces_from_boxes(image, bboxes, margin)
         else:

@@ -61,10 +61,10 @@ class FaceLandmarks(io.ComfyNode):
     def execute(cls, faces, size, outline) -> io.NodeOutput:
         if isinstance(faces, torch.Tensor):
             faces = perception.detect_faces(faces)
-        image = None if isinstance(faces, dict) else faces.image
-        landmarks = faces if isinstance(faces, dict) else perception.face_landmarks(perception.require_faces(faces))
+        others = isinstance(faces, dict)
+        landmarks = faces if others else perception.face_landmarks(perception.require_faces(faces))
         found = perception.landmarked_faces(landmarks)
         drawings = torch.stack([pose_expression_image(face, size, outline) for face in found])
         details = json.dumps([perception.describe_face(face) for face in found])
-        picture = ui.PreviewImage(landmarks_picture(landmarks, image), cls=cls)
+        picture = ui.PreviewImage(landmarks_picture(landmarks, None if others else faces.image), cls=cls)
         return io.NodeOutput(landmarks, drawings, *perception.head_pose(found[0]), details, ui=picture)

@@ -4,6 +4,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..realisid_core import perception
+from .choices import chosen
 from .previews import masks_picture
 from .sockets import Faces
 
@@ -46,6 +47,8 @@ class ParseFaces(io.ComfyNode):
     @classmethod
     def execute(cls, faces, method, keep, size) -> io.NodeOutput:
         perception.require_faces(faces)
+        method = chosen("method", method, perception.METHODS)
+        keep = chosen("keep", keep, list(perception.KEEP))
         parsed = perception.parse_faces(faces, method, keep)
         masks = torch.stack([face.mask for _, face in parsed])
         crops = perception.masked_crops(parsed, size)

@@ -1,12 +1,16 @@
 """The pictures that the nodes show: boxes, masks and landmarks drawn over the photo."""
 
+from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from ..realisid_core.conditions.contours import draw_contours
-from ..realisid_core.geometry import FaceBoxes, relative_size, square
+from ..realisid_core.geometry import FaceBox, FaceBoxes, relative_size, square
 from ..realisid_core.perception.faces import Box, Face, Faces, crop_square, to_image, to_uint8
 from ..realisid_core.perception.landmarks import crop_frame, head_pose
 
@@ -25,7 +29,15 @@ PERSON_COLOURS = (
     (0, 114, 178),
     (187, 187, 187),
 )
-LAYOUT_EDGE = 768
+LAYOUT_EDGE = 2048
+LEGIBLE = 768  # edge of a picture whose letters are 18 pixels high
+LONGEST_LABEL = 40  # characters of a name
+LACKING = "\U0010ffff"  # no font has it; they draw a box for what they lack
+SYSTEM_FONTS = (  # of Windows, macOS and Linux, for names in Latin, Greek, Cyrillic, Chinese, Japanese and Korean
+    *("DejaVuSans.ttf", "segoeui.ttf", "msyh.ttc", "malgun.ttf", "Arial Unicode.ttf", "Hiragino Sans GB.ttc"),
+    *("NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc"),
+)
+MOST_SHOWN = 16  # pictures, faces
 SMALL_FACE = 1 / 6
 BACKGROUND = (38, 40, 46)
 REMOVED = np.array((24, 26, 32))  # what a parser took away is shown in this colour, faintly
@@ -33,46 +45,77 @@ REMOVED = np.array((24, 26, 32))  # what a parser took away is shown in this col
 
 def boxes_picture(faces: Faces) -> Tensor:
     """[B, h, w, 3]: each picture with its faces' square boxes, numbered from 1, confidence and five points."""
-    return _stack([_boxes(faces.pixels(index), found) for index, found in enumerate(faces.faces)])
+    return _stack([_boxes(faces.pixels(index), found) for index, found in enumerate(faces.faces[:MOST_SHOWN])])
 
 
 def masks_picture(faces: Faces) -> Tensor:
     """[N, 512, 512, 3]: each face's surroundings, what the parser took away darkened, the crop's box, the parser."""
-    return _stack([_mask(faces.pixels(index), face, str(faces.parsed or "not parsed")) for index, face in faces])
+    shown = islice(faces, MOST_SHOWN)
+    return _stack([_mask(faces.pixels(index), face, str(faces.parsed or "not parsed")) for index, face in shown])
 
 
 def landmarks_picture(landmarks: dict, image: Tensor | None = None) -> Tensor:
     """[N, 512, 512, 3]: the contours over each face (over black without an image) and the head pose in degrees."""
-    tiles = []
-    for index, found in enumerate(landmarks["frames"]):
-        pixels = to_uint8(image[index]) if image is not None else np.zeros((*landmarks["image_size"], 3), np.uint8)
-        tiles += [_landmarks(pixels, face) for face in found]
-    return _stack(tiles)
+    shown = [(index, face) for index, frame in enumerate(landmarks["frames"]) for face in frame][:MOST_SHOWN]
+    black = np.zeros((1, 1, 3), np.uint8)
+    return _stack([_landmarks(black if image is None else to_uint8(image[index]), face) for index, face in shown])
 
 
 def draw_layout(boxes: FaceBoxes, background: Tensor | None = None) -> Tensor:
-    """The boxes with number, name and relative size over the background, fitted and centred: [1, h, w, 3] in 0..1."""
-    scale = LAYOUT_EDGE / max(boxes.width, boxes.height)
-    size = round(boxes.width * scale), round(boxes.height * scale)
+    """The boxes with number, name and relative size over the background, fitted and centred: [1, h, w, 3] in 0..1.
+
+    As large as the picture that is to be made, up to `LAYOUT_EDGE`.
+    """
+    scale = min(1.0, LAYOUT_EDGE / max(boxes.width, boxes.height))
+    size = max(1, round(boxes.width * scale)), max(1, round(boxes.height * scale))
     picture = Image.new("RGB", size, BACKGROUND)
     if background is not None:
         photo = Image.fromarray(to_uint8(background[0, ..., :3].cpu()))
         photo = ImageOps.contain(photo, size, Image.Resampling.LANCZOS)
         picture.paste(photo, ((size[0] - photo.width) // 2, (size[1] - photo.height) // 2))
     draw = ImageDraw.Draw(picture, "RGBA")
-    font = ImageFont.load_default(size=18)
+    unit = max(size) / LEGIBLE  # lines and letters grow with the picture
     for number, box in enumerate(boxes.boxes, 1):
         colour = PERSON_COLOURS[(number - 1) % len(PERSON_COLOURS)]
-        corners = box.scaled(*size)
-        draw.rectangle(corners, fill=(*colour, 48), outline=colour, width=3)
+        corners = _clipped(box.scaled(*size), size, 8 * unit)
+        draw.rectangle(corners, fill=(*colour, 48), outline=colour, width=max(1, round(3 * unit)))
         fraction = relative_size(box, boxes.width, boxes.height)
-        words = [str(number), " ".join(box.name.split()), f"1/{1 / fraction:.1f}"]
-        label = "  ".join(filter(None, words)) + " small" * (fraction < SMALL_FACE)
-        x, y = max(corners[0], 0), min(max(corners[1], 0), size[1] - 26)
-        x = min(x, size[0] - draw.textlength(label, font) - 12)
-        draw.rectangle((x, y, x + draw.textlength(label, font) + 12, y + 26), fill=(*colour, 235))
-        draw.text((x + 6, y + 3), label, fill=(0, 0, 0), font=font)
+        label, font = _label_of(number, box, fraction, max(8, round(18 * unit)))
+        across, down, pad = draw.textlength(label, font) + 12 * unit, 26 * unit, 6 * unit
+        x, y = max(0, min(corners[0], size[0] - across)), min(max(corners[1], 0), max(0, size[1] - down))
+        draw.rectangle((x, y, x + across, y + down), fill=(*colour, 235))
+        draw.text((x + pad, y + pad / 2), label, fill=(0, 0, 0), font=font)
     return to_image(picture)
+
+
+def _label_of(number: int, box: FaceBox, fraction: float, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
+    """Number, name, relative size, and a font that has the name's letters; without the name where no font has them."""
+    name = " ".join(box.name.split())
+    name = name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 3] + "..."
+    font = next((font for font in _fonts(size) if _has(font, name)), None)
+    words = [str(number), name if font else "", f"1/{1 / fraction:.1f}"]
+    label = "  ".join(filter(None, words)) + " small" * (fraction < SMALL_FACE)
+    return label, font or _fonts(size)[0]
+
+
+def _has(font: ImageFont.FreeTypeFont, text: str) -> bool:
+    lacking = bytes(font.getmask(LACKING))
+    return not any(bytes(font.getmask(letter)) == lacking for letter in set(text) - {" "})
+
+
+@lru_cache(8)
+def _fonts(size: int) -> list[ImageFont.FreeTypeFont]:
+    """Pillow's own font, which has ASCII only, and what the system has of others."""
+    fonts = [ImageFont.load_default(size)]
+    for name in SYSTEM_FONTS:
+        with suppress(OSError):
+            fonts.append(ImageFont.truetype(name, size))
+    return fonts
+
+
+def _clipped(box: Box, size: tuple[int, int], past: float) -> Box:
+    """The box as far as it shows, and its edges `past` the picture's where they do not: large ones are slow to draw."""
+    return tuple(min(max(value, -past), edge + past) for value, edge in zip(box, size * 2, strict=True))
 
 
 def _boxes(pixels: np.ndarray, found: list[Face]) -> Image.Image:
@@ -84,7 +127,7 @@ def _boxes(pixels: np.ndarray, found: list[Face]) -> Image.Image:
     line = max(2, round(max(size) / 256))
     for face in reversed(found):  # the first face's label lies on top
         colour = COLOURS[(face.number - 1) % len(COLOURS)]
-        _rectangle(draw, tuple(value * scale for value in face.box), colour, line)
+        _rectangle(draw, _clipped(tuple(value * scale for value in face.box), size, 4 * line), colour, line)
         for x, y in face.points * scale if face.points is not None else ():
             draw.ellipse((x - line, y - line, x + line, y + line), fill=colour)
         corner = (face.box[0] * scale, face.box[1] * scale)
@@ -108,7 +151,7 @@ def _mask(pixels: np.ndarray, face: Face, parsed: str) -> Image.Image:
 def _landmarks(pixels: np.ndarray, face: dict) -> Image.Image:
     frame = square(*crop_frame(face), SURROUNDINGS)
     crop = crop_square(pixels, frame, TILE) // 2
-    points = (face["landmarks_xy"] - frame[:2]) * (TILE / (frame[2] - frame[0]))
+    points = (np.asarray(face["landmarks_xy"]) - frame[:2]) * (TILE / (frame[2] - frame[0]))
     draw_contours(crop, points, outline=True, width=3)
     picture = Image.fromarray(crop)
     draw = ImageDraw.Draw(picture)

@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 LATENT_CELL = 8  # pixels
 MAX_BOXES = 8
 SQUARE_TOLERANCE = 0.02
+LEAST_SIDE, LONGEST_SIDE = 16, 16384  # of a frame, in pixels
+LARGEST_SIZE = 8  # of a box, in long edges of its frame
+LONGEST_NAME = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -79,23 +82,35 @@ def scaled_about_centre(box: FaceBox, scale: float) -> FaceBox:
     )
 
 
+def checked_frame(width: object, height: object) -> None:
+    """Raises ValueError where the sides of a picture are no whole numbers of pixels within what the nodes offer."""
+    for name, side in (("width", width), ("height", height)):
+        if isinstance(side, bool) or not isinstance(side, int) or not LEAST_SIDE <= side <= LONGEST_SIDE:
+            raise ValueError(
+                f"{name} is {side!r:.40}; expected a whole number of pixels from {LEAST_SIDE} to {LONGEST_SIDE}."
+            )
+
+
 def checked(boxes: Iterable[FaceBox], width: int, height: int) -> FaceBoxes:
-    """Hold the rules every face box obeys: finite, positive, square in pixels, touching the frame, not too many.
+    """Hold the rules every face box obeys: finite, positive, square in pixels, touching the frame, not many, not huge.
 
     Raises:
         ValueError: naming the box by its number, the value and the rule.
     """
+    checked_frame(width, height)
     boxes = tuple(boxes)
-    if width <= 0 or height <= 0:
-        raise ValueError(f"The frame is {width}×{height} pixels; both sides must be positive.")
     if len(boxes) > MAX_BOXES:
         raise ValueError(f"{len(boxes)} face boxes were given; at most {MAX_BOXES} people fit one picture.")
     for number, box in enumerate(boxes, 1):
-        name = f"Face box {number}" + (f" ({box.name})" if box.name else "")
+        name = f"Face box {number}" + (f" ({box.name[:LONGEST_NAME]})" if box.name else "")
         if not all(math.isfinite(value) for value in (box.x, box.y, box.width, box.height)):
             raise ValueError(f"{name} has a value that is not a finite number: {box}.")
         if box.width <= 0 or box.height <= 0:
             raise ValueError(f"{name} has sides {box.width:g} × {box.height:g}; a side must be greater than zero.")
+        if len(box.name) > LONGEST_NAME:
+            raise ValueError(
+                f"The name of face box {number} has {len(box.name)} characters; at most {LONGEST_NAME} are kept."
+            )
         across, down = box.width * width, box.height * height
         if abs(across - down) > SQUARE_TOLERANCE * max(across, down) + 1:
             raise ValueError(
@@ -104,4 +119,9 @@ def checked(boxes: Iterable[FaceBox], width: int, height: int) -> FaceBoxes:
             )
         if box.x >= 1 or box.y >= 1 or box.x + box.width <= 0 or box.y + box.height <= 0:
             raise ValueError(f"{name} lies wholly outside the frame: x {box.x:g}, y {box.y:g}. Move it inside.")
+        if relative_size(box, width, height) > LARGEST_SIZE:
+            raise ValueError(
+                f"{name} is {relative_size(box, width, height):g} times as large as the frame; at most {LARGEST_SIZE} "
+                "times. Give sizes in fractions of the long edge, not in pixels."
+            )
     return FaceBoxes(boxes, width, height)

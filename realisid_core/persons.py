@@ -9,7 +9,7 @@ from .geometry import FaceBox, FaceBoxes
 from .identity.encoder import Encoded, IDEmbedding
 from .model import RealisIDModel
 from .perception import Faces
-from .perception.landmarks import landmarked
+from .perception.landmarks import checked_frames, landmarked
 
 LONGEST_NAME = 200  # characters of a box's name that are looked at
 
@@ -112,7 +112,7 @@ def refuse_foreign(persons: Sequence[Person], realisid: RealisIDModel) -> None:
 
 def first_face(landmarks: dict) -> dict:
     """The first face of a FACE_LANDMARKS value. Raises ValueError where no frame has one."""
-    for frame in landmarks["frames"]:
+    for frame in checked_frames(landmarks):
         if frame:
             return frame[0]
     raise ValueError(

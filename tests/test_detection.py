@@ -1,6 +1,7 @@
 """Faces are found where they are, and what cannot be done is said so."""
 
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from realisid_pack.nodes.previews import boxes_picture
 
-from realisid_core.perception import Faces, crop_square, detect_faces, faces_from_boxes, masked_crops
+from realisid_core.perception import Faces, crop_square, detect_faces, faces_from_boxes, masked_crops, require_faces
 
 
 def test_the_astronaut_is_found_where_another_detector_sees_her():
@@ -135,7 +136,7 @@ def test_the_hosts_boxes_serve_in_place_of_detection():
         ({"x": 1, "y": 1, "width": 0, "height": 5}, "positive"),
         ({"x": 900, "y": 1, "width": 50, "height": 50}, "does not lie on"),
         ({"x": 0, "y": 0, "width": 9e5, "height": 9e5}, "does not lie on"),
-        ({"x": float("nan"), "y": 0, "width": 9, "height": 9}, "does not lie on"),
+        ({"x": float("nan"), "y": 0, "width": 9, "height": 9}, "not a finite number"),
         ([[], [], []], "3 pictures"),
     ],
 )
@@ -159,6 +160,48 @@ def test_boxes_that_cannot_be_meant_are_refused(value, said):
 def test_bad_pictures_are_named(image, said):
     with pytest.raises(ValueError, match=said):
         detect_faces(image)
+
+
+def test_half_precision_is_read_as_it_is():
+    (face,) = detect_faces(photos.photo().bfloat16()).faces[0]
+    assert photos.overlap(face.found, photos.ASTRONAUT_BOX) > 0.8
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": float("nan")},
+        {"threshold": 2.0},
+        {"margin": float("nan")},
+        {"margin": 1e9},
+        {"margin": -1.0},
+        {"order": "zz"},
+        {"order": ["largest first"]},
+    ],
+)
+def test_settings_that_mean_nothing_are_named(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name} is .*expected"):
+        detect_faces(photos.photo(), **options)
+
+
+@pytest.mark.parametrize("faces", [[photos.photo()], photos.photo(), None, {"faces": []}])
+def test_faces_of_another_pack_are_refused(faces):
+    with pytest.raises(ValueError, match=r"faces is \w+, which RealisID's Detect Faces does not make"):
+        require_faces(faces)
+
+
+def test_a_huge_box_takes_no_more_memory_than_the_picture():
+    picture = photos.pixels("astronaut")
+    tracemalloc.start()
+    crop = crop_square(picture, (-50_000, -50_000, 50_512, 50_512), 64)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    whole = np.zeros((2048, 2048, 3), np.uint8)
+    whole[768:1280, 768:1280] = picture
+    expected = crop_square(whole, (0, 0, 2048, 2048), 64)
+    assert np.array_equal(crop_square(picture, (-768, -768, 1280, 1280), 64), expected)
+    assert crop.shape == (64, 64, 3)
 
 
 def test_pictures_without_a_face_may_be_allowed():

@@ -1,6 +1,7 @@
 """Face boxes: the JSON that people write, the host's boxes, and the rules."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -43,16 +44,79 @@ def test_the_hosts_forms_are_all_taken():
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ("face", "are str; expected a list"),
-        ([3], "Bounding box 1 is 3"),
+        ("face", "bboxes is str; expected a list"),
+        ([3], "Bounding box 1 of bboxes is 3"),
         ([[{"x": 0, "y": 0, "width": 9, "height": "wide"}]], "expected x, y, width and height"),
         ({"x": 0, "y": 0, "width": 9, "height": 0}, "9 × 0 pixels; both sides must be positive"),
         ({"x": 900, "y": 0, "width": 9, "height": 9}, "wholly outside"),
+        ([[{"x": 0, "y": 0, "width": 9, "height": 9}], 5], "mixes boxes with lists"),
+        ([[], {"x": 0, "y": 0, "width": 9, "height": 9}], "mixes boxes with lists"),
+        ([None], "Bounding box 1 of bboxes is None"),
+        ({"x": 0, "y": 0, "width": 9, "height": 9, "score": "high"}, "and a score or none"),
+        ({"x": 0, "y": 0, "width": 9, "height": 9, "score": [1]}, "and a score or none"),
+        ({"x": 0, "y": True, "width": 9, "height": 9}, "expected x, y, width and height"),
+        ({"x": float("inf"), "y": 0, "width": 9, "height": 9}, "not a finite number"),
+        ({"x": 0, "y": 0, "width": float("nan"), "height": 9}, "not a finite number"),
+        ({"x": 0, "y": 0, "width": 10**400, "height": 9}, "expected x, y, width and height"),
+        ({"x": 0.2, "y": 0.3, "width": 0.25, "height": 0.3}, "multiply fractions by the picture's width and height"),
+        ({"x": 0, "y": 0, "width": 1, "height": 1}, "multiply fractions"),
+        ([{"x": 0, "y": 0, "width": 9, "height": 9}] * 201, "201 boxes for one picture; at most 200"),
+        ({"x": -1e5, "y": -1e5, "width": 1e6, "height": 1e6}, "times as large as the frame"),
     ],
 )
 def test_a_box_of_the_host_that_cannot_be_meant_is_refused(value, says):
     with pytest.raises(ValueError, match=says):
         from_bounding_boxes(value, 100, 100)
+
+
+@pytest.mark.parametrize(
+    "extra", [{"score": None}, {"metadata": 5}, {"metadata": None}, {"label": None}, {"label": []}]
+)
+def test_what_only_decorates_a_box_of_the_host_may_be_missing_or_strange(extra):
+    (found,) = from_bounding_boxes({"x": 10, "y": 20, "width": 40, "height": 60, **extra}, 100, 100).boxes
+    assert found.name == ""
+
+
+def test_a_long_label_is_cut():
+    box = {"x": 10, "y": 20, "width": 40, "height": 60, "label": "a" * 10_000}
+    assert from_bounding_boxes(box, 100, 100).boxes[0].name == "a" * 200
+
+
+def test_the_parsed_value_is_as_good_as_its_text():
+    value = {"version": 1, "boxes": [{"x": 0.3, "y": 0.2, "size": 0.25, "name": "Ada"}]}
+    assert parse_boxes(value, 512, 512) == parse_boxes(json.dumps(value), 512, 512)
+    assert parse_boxes(value["boxes"], 512, 512) == parse_boxes(value, 512, 512)
+
+
+@pytest.mark.parametrize("side", [0, -8, 15, 16385, 10**6, True, 512.0, "512", None, float("nan")])
+def test_a_frame_that_no_node_offers_is_refused(side):
+    with pytest.raises(ValueError, match="expected a whole number of pixels from 16 to 16384"):
+        parse_boxes(written(), 512, side)
+
+
+KEYS = st.sampled_from(["x", "y", "size", "width", "height", "name", "boxes", "version", "score", "metadata"])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(), lambda value: st.lists(value) | st.dictionaries(KEYS, value)
+)
+
+
+@given(ANYTHING)
+def test_whatever_is_given_is_read_or_refused_in_a_sentence(value):
+    for read in (parse_boxes, from_bounding_boxes):
+        try:
+            assert all(box.width > 0 for box in read(value, 512, 512).boxes)
+        except ValueError as error:
+            assert len(str(error)) < 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "[" * 3000 + "]" * 3000, '[{"x": ' + "9" * 50_000 + "}]", " " * 200_000]
+)
+def test_long_and_deep_texts_are_refused_at_once(text):
+    start = time.process_time()
+    with pytest.raises(ValueError, match=r"too deep|too long|characters; at most|not JSON"):
+        parse_boxes(text, 512, 512)
+    assert time.process_time() - start < 0.2
 
 
 def test_a_square_keeps_its_centre_and_the_longer_edge():

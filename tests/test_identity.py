@@ -1,20 +1,23 @@
 """From photos of a person to the ID embedding, with the miniature's networks on real photos."""
 
+import inspect
 import re
 import sys
+import time
 from dataclasses import replace
 
+import folder_paths
 import pytest
 import torch
 from photos import photo, side_by_side
 from pictures import miniature, without_projector
-from realisid_pack.nodes.boxes import LocationBoxes
+from realisid_pack.nodes.boxes import BoxesFromFaces, LocationBoxes
 from realisid_pack.nodes.identity import IDEmbeddingNode
 from realisid_pack.nodes.persons import CombinePersons, Person
 from realisid_pack.nodes.previews import draw_layout
 
 from realisid_core.conditions.location_mask import union_mask
-from realisid_core.geometry import FaceBox, FaceBoxes
+from realisid_core.geometry import FaceBox, FaceBoxes, checked
 from realisid_core.identity.clip_projector import fingerprint_of
 from realisid_core.identity.encoder import IDEmbedding
 from realisid_core.identity.fingerprint import same_fingerprint
@@ -265,7 +268,50 @@ def test_the_mask_of_all_boxes_is_one_inside_any_of_them():
 
 
 def test_the_drawing_has_the_pictures_aspect_ratio():
-    assert draw_layout(replace(FRAME, boxes=(), width=1024, height=512)).shape == (1, 384, 768, 3)
+    assert draw_layout(replace(FRAME, boxes=(), width=1024, height=512)).shape == (1, 512, 1024, 3)
+    assert draw_layout(replace(FRAME, boxes=(), width=16384, height=16)).shape == (1, 2, 2048, 3)
+
+
+def test_huge_boxes_are_drawn_as_far_as_they_show():
+    boxes = checked([FaceBox(-3.5, -3.5, 8, 8, "a" * 200)] * 8, 16384, 16384)
+    start = time.process_time()
+    assert draw_layout(boxes).shape == (1, 2048, 2048, 3) and union_mask(boxes).shape == (1, 4096, 4096)
+    assert time.process_time() - start < 3  # of many short pieces; a box of 1e6 sides took 23 s in one
+
+
+@pytest.mark.parametrize("name", ["\U0010fffe", "Ada \U0010fffe"])
+def test_a_name_that_no_font_has_leaves_the_number(name):
+    drawn = [replace(FRAME, boxes=(FaceBox(0.1, 0.1, 0.3, 0.3, text),)) for text in (name, "")]
+    assert torch.equal(*map(draw_layout, drawn))
+
+
+@pytest.mark.parametrize("channels, dtype", [(1, torch.float32), (4, torch.float32), (3, torch.bfloat16)])
+def test_any_picture_may_lie_behind_the_boxes(channels, dtype, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
+    behind = torch.ones(2, 64, 64, channels, dtype=dtype)
+    assert LocationBoxes.execute(64, 64, "[]", background=behind)[2].shape == (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize("behind, said", [(torch.zeros(0, 64, 64, 3), "no pixel"), ([1], "The background is list")])
+def test_what_is_no_picture_is_refused_by_name(behind, said):
+    with pytest.raises(ValueError, match=f"background.*{said}|{said}"):
+        LocationBoxes.execute(64, 64, "[]", background=behind)
+
+
+def test_boxes_on_the_wrong_socket_name_the_input():
+    with pytest.raises(ValueError, match="Bounding box 1 of faces is"):
+        BoxesFromFaces.execute([5], 512, 512, 1.0)
+    with pytest.raises(ValueError, match="faces is int"):
+        BoxesFromFaces.execute(5, 512, 512, 1.0)
+    with pytest.raises(ValueError, match="scale is nan"):
+        BoxesFromFaces.execute([{"x": 1, "y": 1, "width": 9, "height": 9}], 512, 512, float("nan"))
+
+
+@pytest.mark.parametrize("boxes", ["[{]", "[" * 3000, '[{"x": 0.1, "y": 0.1, "size": -1}]'])
+def test_a_bad_box_is_reported_once_and_sizes_are_the_hosts_to_check(boxes):
+    """The host repeats a validation's sentence for every input that it names, and leaves those inputs unchecked."""
+    assert isinstance(LocationBoxes.validate_inputs(boxes=boxes), str)
+    assert list(inspect.signature(LocationBoxes.validate_inputs).parameters) == ["boxes"]
 
 
 def test_a_name_of_several_lines_is_drawn_in_one():
@@ -287,5 +333,5 @@ def test_connected_boxes_that_cannot_be_used_do_not_matter_where_some_are_drawn(
 def test_a_background_is_fitted_and_centred_as_boxes_from_its_faces_are():
     red = torch.tensor([1.0, 0.0, 0.0]).expand(1, 100, 100, 3)
     drawn = draw_layout(replace(FRAME, boxes=(), width=1024, height=512), red)[0]
-    assert torch.allclose(drawn[192, 384], red[0, 0, 0])
-    assert not torch.allclose(drawn[192, 20], red[0, 0, 0])
+    assert torch.allclose(drawn[256, 512], red[0, 0, 0])
+    assert not torch.allclose(drawn[256, 20], red[0, 0, 0])

@@ -8,6 +8,7 @@ import numpy as np
 import photos
 import pytest
 import torch
+from realisid_pack.nodes.landmarks import FaceLandmarks
 from realisid_pack.nodes.previews import landmarks_picture
 
 from realisid_core.perception import (
@@ -20,6 +21,7 @@ from realisid_core.perception import (
     landmarked_faces,
 )
 from realisid_core.perception.landmarks import find_landmarks
+from realisid_core.persons import first_face
 
 FIVE = (468, 473, 1, 61, 291)  # irises, nose tip and corners of the mouth among the 478
 NAMES = {"face_oval", "lips", "left_eye", "right_eye", "left_eyebrow", "right_eyebrow", "irises", "nose"}
@@ -162,6 +164,44 @@ def test_the_picture_shows_one_tile_a_face_with_or_without_the_photo():
     over, alone = landmarks_picture(landmarks, image), landmarks_picture(landmarks)
     assert over.shape == alone.shape == (2, 512, 512, 3)
     assert alone.mean() < over.mean()
+
+
+def face_of_another_pack() -> dict:
+    """Points and the head's pose, and nothing else."""
+    found = photos.landmarks(photos.photo())
+    return {key: found[key] for key in ("landmarks_xy", "transformation_matrix")}
+
+
+def test_landmarks_of_another_pack_need_no_more_than_their_points():
+    face = face_of_another_pack()
+    value = {"frames": [[face]]}
+    assert describe_face(face)["blendshapes"] == {} and crop_frame(face)
+    assert landmarked_faces(value) == [face]
+    assert landmarks_picture(value).shape == (1, 512, 512, 3)
+    outputs = FaceLandmarks.execute(value, 128, False)
+    assert outputs[1].shape == (1, 128, 128, 3)
+
+
+@pytest.mark.parametrize(
+    "value, said",
+    [
+        (None, "landmarks is NoneType"),
+        ([], "landmarks is list"),
+        ({}, "landmarks has NoneType for frames"),
+        ({"frames": 5}, "landmarks has int for frames"),
+        ({"frames": [5]}, "Picture 1 of landmarks is int"),
+        ({"frames": [[], [None]]}, "Face 1 of picture 2 of landmarks has no landmarks_xy"),
+        ({"frames": [[{"landmarks_xy": "points"}]]}, r"has landmarks_xy of shape \[0\]"),
+        ({"frames": [[{"landmarks_xy": np.ones((68, 2))}]]}, r"of shape \[68, 2\]; expected 478"),
+        ({"frames": [[{"landmarks_xy": np.full((478, 2), np.nan)}]]}, "expected 478 finite points"),
+        ({"frames": [[{"landmarks_xy": np.ones((478, 2))}]]}, "there is no face to draw"),
+    ],
+)
+def test_landmarks_of_another_pack_that_cannot_be_used_are_refused_by_name(value, said):
+    with pytest.raises(ValueError, match=said):
+        landmarked_faces(value)
+    with pytest.raises(ValueError, match=said):
+        first_face(value)
 
 
 def test_points_are_those_of_mediapipe_on_the_whole_picture():

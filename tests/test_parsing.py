@@ -5,7 +5,9 @@ import http.server
 import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import folder_paths
 import numpy as np
@@ -226,6 +228,38 @@ def test_a_download_is_checked_before_it_is_kept(folder, web):
     assert model_files.obtain(model) == path  # from now on without the network
     path.write_bytes(data[:-1])
     with pytest.raises(ValueError, match=r"is refused.*Delete it"):
+        model_files.obtain(model)
+
+
+def test_three_downloads_at_once_all_have_the_file(folder, web):
+    data = bytes(range(256)) * 9000
+    web.files = {"/good": data}
+    model = replace(
+        model_files.BISENET, size=len(data), sha256=digest(data), url=f"http://127.0.0.1:{web.server_port}/good"
+    )
+    with ThreadPoolExecutor(3) as pool:
+        paths = list(pool.map(model_files.obtain, [model] * 3))
+    assert set(paths) == {folder / model.name} and paths[0].read_bytes() == data
+    assert list(folder.iterdir()) == [paths[0]]
+
+
+def test_a_server_that_does_not_speak_http_is_a_sentence(folder):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=lambda: listener.accept()[0].sendall(b"nonsense\r\n\r\n"), daemon=True).start()
+        model = replace(model_files.BISENET, url=f"http://127.0.0.1:{listener.getsockname()[1]}/x")
+        with pytest.raises(ValueError, match="is missing and could not be downloaded"):
+            model_files.obtain(model)
+
+
+def test_a_failing_clean_up_hides_nothing(folder, web, monkeypatch):
+    web.files = {"/other": b"other"}
+    model = replace(model_files.BISENET, url=f"http://127.0.0.1:{web.server_port}/other")
+
+    def refuse(*_, **__):
+        raise PermissionError("in use")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ValueError, match="/other sent is refused"):
         model_files.obtain(model)
 
 

@@ -8,6 +8,9 @@
 export const FORMAT_VERSION = 1
 export const MAX_BOXES = 8
 export const SMALL_FACE = 1 / 6
+export const LONGEST_NAME = 200 // characters
+const LARGEST_SIZE = 8 // long edges of the frame
+const LONGEST_TEXT = 100_000 // characters
 const SQUARE_TOLERANCE = 0.02
 const DECIMALS = 5
 const EXAMPLE = '{"x": 0.3, "y": 0.2, "size": 0.25}'
@@ -54,6 +57,9 @@ export const rounded = (value) => Number(value.toFixed(DECIMALS))
 const trimmed = (value) => String(Number(value.toFixed(1)))
 
 function readJSON(text) {
+  if (text.length > LONGEST_TEXT) {
+    throw new Error(`The boxes are a text of ${text.length} characters; at most ${LONGEST_TEXT} are read.`)
+  }
   try {
     return JSON.parse(text)
   } catch (error) {
@@ -86,6 +92,9 @@ function parseBox(entry, number, frame) {
   if (typeof name !== "string") {
     throw new Error(`Face box ${number} has the name ${JSON.stringify(name)}; "name" must be text.`)
   }
+  if ([...name].length > LONGEST_NAME) {
+    throw new Error(`The name of face box ${number} is too long; at most ${LONGEST_NAME} characters are kept.`)
+  }
   const keys = "size" in entry ? ["x", "y", "size"] : ["x", "y", "width", "height"]
   for (const key of keys) requireNumber(entry, key, number)
 
@@ -99,6 +108,12 @@ function parseBox(entry, number, frame) {
   const box = { x: entry.x, y: entry.y, size, name }
   if (isOutside(box, frame)) {
     throw new Error(`${title} lies wholly outside the frame: x ${box.x}, y ${box.y}. Move it inside.`)
+  }
+  if (box.size > LARGEST_SIZE) {
+    throw new Error(
+      `${title} is ${box.size} times as large as the frame; at most ${LARGEST_SIZE} times. ` +
+        "Give sizes in fractions of the long edge, not in pixels."
+    )
   }
   return box
 }

@@ -9,6 +9,8 @@ from torch import Tensor
 from ..geometry import FaceBox, FaceBoxes
 from ..resampling import axis_coverage
 
+LONGEST_MASK = 4096
+
 
 def location_mask(boxes: Sequence[FaceBox], height: int, width: int, device=None, dtype=torch.float32) -> Tensor:
     """`c_loc`: [B, 1, height, width], 1 inside the box, 0 outside, the covered fraction where its edge cuts a cell."""
@@ -19,8 +21,9 @@ def location_mask(boxes: Sequence[FaceBox], height: int, width: int, device=None
 
 
 def union_mask(boxes: FaceBoxes) -> Tensor:
-    """`c_loc` of everyone together, as the host's MASK: [1, H, W]."""
-    if not boxes.boxes:
-        return torch.zeros(1, boxes.height, boxes.width)
-    masks = location_mask(boxes.boxes, boxes.height, boxes.width)
-    return rearrange(masks, "b 1 h w -> b h w").amax(dim=0, keepdim=True)
+    """`c_loc` of everyone together, as the host's MASK: [1, H, W], of larger pictures 4096 cells on the long edge."""
+    scale = min(1.0, LONGEST_MASK / max(boxes.height, boxes.width))
+    mask = torch.zeros(1, round(boxes.height * scale), round(boxes.width * scale))
+    for box in boxes.boxes:  # one at a time, for the memory
+        torch.maximum(mask, location_mask([box], *mask.shape[1:])[0], out=mask)
+    return mask

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..host import core_patcher
-from .faces import Face, Faces, checked_image
+from .faces import Face, Faces, checked_image, checked_margin
 from .framing import face_square
 from .landmarks import find_landmarks, landmarks_available
 from .model_files import RETINAFACE, YUNET, load_checked, load_weights, read_shipped
@@ -58,7 +58,12 @@ def detect_faces(
         ValueError: no face, no face of that index, a bad image, or a back end that is not there.
     """
     image = checked_image(image)
-    if backend not in BACKENDS:
+    checked_margin(margin)
+    if not 0 < threshold < 1:  # NaN is none of it
+        raise ValueError(f"threshold is {threshold:g}; expected a confidence between 0 and 1, such as 0.6.")
+    if not isinstance(order, str) or order not in ORDERS:
+        raise ValueError(f"order is {order!r:.60}; expected one of {', '.join(ORDERS)}.")
+    if not isinstance(backend, str) or backend not in BACKENDS:
         raise ValueError(f"There is no face detector {backend!r}; expected one of {', '.join(BACKENDS)}.")
     faces = Faces(image, detector=backend, box="landmarks", margin=margin)
     progress = comfy.utils.ProgressBar(len(image)) if len(image) > 1 else None  # one is done in an instant

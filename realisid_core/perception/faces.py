@@ -1,5 +1,6 @@
 """What every part of perception shares: faces in images, their square crops, and the host's BOUNDING_BOX form."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ PARSERS = {
     "world": "the face world's own mask",
     "none": "nothing zeroed",
 }
+MOST_REDUCED = 16  # times that bicubic filtering shrinks; before that, blocks of pixels are averaged
 LARGEST = 8  # a box may be so many pictures wide; past that it is a mistake, and costs memory
 
 
@@ -117,31 +119,34 @@ class Faces:
         return {"width": width, "height": height, "faces": pictures}
 
 
-def checked_image(image: Tensor) -> Tensor:
+def checked_image(image: object, name: str = "image") -> Tensor:
     """`image` as float [B, H, W, 3] in 0..1; one image, grey and RGBA are taken too (alpha is dropped).
+
+    Args:
+        name: of the input, for messages.
 
     Raises:
         ValueError: no such shape, a side of zero, or values that are NaN or infinite; says which and where.
     """
     if not isinstance(image, Tensor):
-        raise ValueError(f"The image is {type(image).__name__}; expected an IMAGE tensor [B, H, W, channels].")
+        raise ValueError(f"The {name} is {type(image).__name__}; expected an IMAGE tensor [B, H, W, channels].")
     if image.ndim == 3:
         image = image[None]
     if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
         raise ValueError(
-            f"The image has shape {list(image.shape)}; expected [B, H, W, channels] with 1, 3 or 4 channels."
+            f"The {name} has shape {list(image.shape)}; expected [B, H, W, channels] with 1, 3 or 4 channels."
         )
     if 0 in image.shape:
         raise ValueError(
-            f"The image has shape {list(image.shape)}: no pixel at all. Check the crop or resize before this node."
+            f"The {name} has shape {list(image.shape)}: no pixel at all. Check the crop or resize before this node."
         )
-    image = image.detach().float().cpu()
+    image = image.detach().to("cpu", torch.float32)
     image = image.expand(-1, -1, -1, 3) if image.shape[-1] == 1 else image[..., :3]
     if not torch.isfinite(image.sum()):
         bad = (~torch.isfinite(image)).flatten(1).sum(1)
         index = int(bad.argmax())
         raise ValueError(
-            f"The image has {int(bad[index])} values that are NaN or infinite (picture {index + 1} of {len(image)}). "
+            f"The {name} has {int(bad[index])} values that are NaN or infinite (picture {index + 1} of {len(image)}). "
             "Check what made it: half-precision VAEs do this; try a full-precision VAE."
         )
     return image
@@ -160,20 +165,43 @@ def to_uint8(image: Tensor) -> np.ndarray:
 def crop_square(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
     """The part of `pixels` (uint8 [H, W, 3] or float32 [H, W]) in `box` at `size` × `size`, antialiased bicubic.
 
-    The box is in pixels and exact to the sub-pixel; what lies past the frame is zero.
+    The box is in pixels and exact to the sub-pixel; what lies past the frame is zero. However large the box is, no more
+    memory is taken than the picture and the crop have.
     """
-    height, width = pixels.shape[:2]
-    x0, y0, x1, y1 = box
-    reach = int(np.ceil(2 * max(1.0, (x1 - x0) / size))) + 1  # of the bicubic filter, so that cutting changes nothing
-    left, top = int(np.floor(x0)) - reach, int(np.floor(y0)) - reach
-    right, bottom = int(np.ceil(x1)) + reach, int(np.ceil(y1)) + reach
-    part = pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    pad = [(max(-top, 0), max(bottom - max(height, top), 0)), (max(-left, 0), max(right - max(width, left), 0))]
+    x0, y0, x1, _ = box
+    scale = (x1 - x0) / size
+    if scale > MOST_REDUCED:
+        factor = int(scale / MOST_REDUCED * 2)
+        reduced = np.asarray(Image.fromarray(pixels).reduce(factor))
+        return crop_square(reduced, tuple(value / factor for value in box), size)
+    reach = math.ceil(2 * max(1.0, scale)) + 1  # of the bicubic filter, so that cutting changes nothing
+    rows, top, bottom = _shown(y0, scale, size, pixels.shape[0], reach)
+    columns, left, right = _shown(x0, scale, size, pixels.shape[1], reach)
+    crop = np.zeros((size, size, *pixels.shape[2:]), pixels.dtype)
+    if rows.start < rows.stop and columns.start < columns.stop:
+        canvas = _cut(pixels, left, top, right, bottom)
+        corner = (x0 + columns.start * scale - left, y0 + rows.start * scale - top)
+        shape = (columns.stop - columns.start, rows.stop - rows.start)
+        inside = (*corner, corner[0] + shape[0] * scale, corner[1] + shape[1] * scale)
+        crop[rows, columns] = Image.fromarray(canvas).resize(shape, Image.Resampling.BICUBIC, box=inside)
+    return crop
+
+
+def _shown(start: float, scale: float, size: int, length: int, reach: int) -> tuple[slice, int, int]:
+    """Along one axis: the crop's cells that a picture of `length` reaches, and which pixels they see, from and to."""
+    first = min(max(math.floor((-reach - start) / scale), 0), size)
+    last = max(min(math.ceil((length + reach - start) / scale), size), first)
+    cells = slice(first, last)
+    return cells, math.floor(start + first * scale) - reach, math.ceil(start + last * scale) + reach
+
+
+def _cut(pixels: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    """`pixels[top:bottom, left:right]`, zero past the frame."""
     canvas = np.zeros((bottom - top, right - left, *pixels.shape[2:]), pixels.dtype)
-    y, x = pad[0][0], pad[1][0]
+    part = pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    y, x = max(-top, 0), max(-left, 0)
     canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
-    inside = (x0 - left, y0 - top, x1 - left, y1 - top)
-    return np.array(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC, box=inside))
+    return canvas
 
 
 def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces:
@@ -182,6 +210,7 @@ def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces
     Boxes of a single image serve the whole batch. Raises ValueError for boxes of another number of images, or off it.
     """
     image = checked_image(image)
+    checked_margin(margin)
     entries = read_bounding_boxes(value)
     if len(entries) == 1:
         entries *= len(image)
@@ -195,13 +224,23 @@ def faces_from_boxes(image: Tensor, value: object, margin: float = 0.0) -> Faces
             corners = ", ".join(f"{value:.0f}" for value in face.box)
             raise ValueError(
                 f"The bounding box {corners} (made square, in pixels) does not lie on the {width}×{height} picture. "
-                "Is it from another picture, or in fractions instead of pixels?"
+                "Is it from another picture?"
             )
     return Faces(image, faces, box="given", margin=margin)
 
 
-def require_faces(faces: Faces) -> Faces:
-    """`faces` itself; ValueError where there is none."""
+def checked_margin(margin: float) -> None:
+    """Raises ValueError where a box cannot be enlarged by that."""
+    if not -1 < margin <= LARGEST:
+        raise ValueError(f"margin is {margin:g}; expected more than -1 and at most {LARGEST}.")
+
+
+def require_faces(faces: object) -> Faces:
+    """`faces` itself; ValueError where it is something else, such as another pack's, or holds no face."""
+    if not isinstance(faces, Faces):
+        raise ValueError(
+            f"faces is {type(faces).__name__}, which RealisID's Detect Faces does not make. Connect its faces output."
+        )
     if len(faces) == 0:
         raise ValueError(
             "There is no face in the faces input. Lower the threshold of the detection, or draw a box by hand."
@@ -210,9 +249,9 @@ def require_faces(faces: Faces) -> Faces:
 
 
 def _face(box: dict, margin: float, number: int) -> Face:
-    x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
+    x, y, width, height = (box[key] for key in ("x", "y", "width", "height"))
     found = (x, y, x + width, y + height)
-    return Face(found, square(*found), margin, float(box.get("score", 1.0)), number=number)
+    return Face(found, square(*found), margin, box["score"], number=number)
 
 
 def _describe(face: Face, width: int, height: int) -> dict:

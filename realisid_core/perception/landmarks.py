@@ -12,6 +12,8 @@ from ..geometry import square
 from .faces import Box, Face, Faces, crop_square
 from .model_files import FACE_LANDMARKER, read_shipped
 
+POINTS = 478
+_in_use = threading.Lock()  # the server's route and a running graph share one network
 CROP = 512  # the face's surroundings are enlarged (or shrunk) to this before landmarking
 CANONICAL = 192  # edge of the frame in which the host gives landmarks_3d
 SCALES = (2.0, 1.5, 3.0)  # of the crop's side to the face's, in the order tried
@@ -52,6 +54,42 @@ def face_landmarks(faces: Faces, skip: bool = False) -> dict:
     return {"frames": frames, "image_size": (height, width), "connection_sets": connection_sets()}
 
 
+def checked_frames(landmarks: object) -> list[list[dict]]:
+    """The faces of each picture of a FACE_LANDMARKS value, ours or another's.
+
+    Raises:
+        ValueError: where it is not that form: what it is, and which face lacks its points.
+    """
+    form = 'expected FACE_LANDMARKS, {"frames": a list of faces for each picture}.'
+    if not isinstance(landmarks, dict):
+        raise ValueError(f"landmarks is {type(landmarks).__name__}; {form}")
+    frames = landmarks.get("frames")
+    if not isinstance(frames, (list, tuple)):
+        raise ValueError(f"landmarks has {type(frames).__name__} for frames; {form}")
+    for index, frame in enumerate(frames, 1):
+        if not isinstance(frame, (list, tuple)):
+            raise ValueError(f"Picture {index} of landmarks is {type(frame).__name__}; expected a list of faces.")
+        for number, face in enumerate(frame, 1):
+            _check_points(face, f"Face {number} of picture {index} of landmarks")
+    return [list(frame) for frame in frames]
+
+
+def _check_points(face: object, which: str) -> None:
+    if not isinstance(face, dict) or "landmarks_xy" not in face:
+        raise ValueError(f"{which} has no landmarks_xy; expected 478 points in pixels.")
+    try:
+        points = np.asarray(face["landmarks_xy"], np.float64)
+    except (TypeError, ValueError):
+        points = np.zeros(0)
+    if points.shape != (POINTS, 2) or not np.isfinite(points).all():
+        raise ValueError(
+            f"{which} has landmarks_xy of shape {list(points.shape)}; expected {POINTS} finite points in pixels, "
+            "MediaPipe's with irises."
+        )
+    if not np.ptp(points, 0).max() > 0:
+        raise ValueError(f"All points of {which[0].lower() + which[1:]} are the same; there is no face to draw.")
+
+
 def crop_frame(face: dict) -> Box:
     """THE frame of c_pe, in training and inference: the square round the landmarks' extent by its longer edge."""
     points = np.asarray(face["landmarks_xy"], np.float64)
@@ -80,7 +118,7 @@ def head_pose(face: dict) -> tuple[float, float, float]:
 
 def landmarked_faces(landmarks: dict) -> list[dict]:
     """All faces of a FACE_LANDMARKS value, picture by picture; ValueError where there is none."""
-    faces = [face for frame in landmarks["frames"] for face in frame]
+    faces = [face for frame in checked_frames(landmarks) for face in frame]
     if not faces:
         raise ValueError("There is no face in these FACE_LANDMARKS. Lower the confidence of the node that made them.")
     return faces
@@ -89,7 +127,8 @@ def landmarked_faces(landmarks: dict) -> list[dict]:
 def describe_face(face: dict) -> dict:
     """Head pose and the blendshapes that are visibly there, ready for JSON."""
     pose = dict(zip(("yaw", "pitch", "roll"), (round(angle, 1) for angle in head_pose(face)), strict=True))
-    shown = {name: round(score, 2) for name, score in face["blendshapes"].items() if score > SHOWN}
+    shapes = face.get("blendshapes") or {}  # which other packs may not have asked for
+    shown = {name: round(float(score), 2) for name, score in shapes.items() if score > SHOWN}
     return pose | {"blendshapes": dict(sorted(shown.items(), key=lambda item: -item[1]))}
 
 
@@ -144,7 +183,8 @@ def find_landmarks(pixels: np.ndarray, face: Face) -> dict | None:
     for scale, angle in _attempts(face):
         box = square(*face.found, scale - 1)
         crop = _turned(crop_square(pixels, box, CROP), angle)
-        result = _landmarker().detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=crop))
+        with _in_use:
+            result = _landmarker().detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=crop))
         points = [np.array([(point.x, point.y, point.z) for point in found]) for found in result.face_landmarks]
         nearest = min(range(len(points)), key=lambda i: _off_centre(points[i]), default=None)
         if nearest is not None and _off_centre(points[nearest]) < 0.5 / scale:

@@ -1,16 +1,23 @@
 """Every model file of perception: where it comes from, its size and its hash; nothing is parsed before it matches."""
 
+import contextlib
 import hashlib
+import http.client
+import tempfile
 import urllib.request
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
+import comfy.model_management
 import comfy.utils
 import torch
 
 SHIPPED = Path(__file__).parent / "weights"
 CHUNK = 1 << 20
+TIMEOUT = 20  # seconds without a byte
+READABLE = 0o644  # temporary files are their maker's alone
 FOLDER = "facexlib"  # ComfyUI/models/facexlib, where other packs keep these very files
 
 
@@ -141,27 +148,46 @@ def _matches(model: ModelFile, path: Path, changed: int) -> bool:
 
 
 def _download(model: ModelFile, path: Path) -> None:
-    progress = comfy.utils.ProgressBar(model.size)
-    part = path.with_name(path.name + ".part")
+    """Fetch `path` whole or not at all; several may do so at once, each into a file of its own."""
+    part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(model.url, timeout=20) as source, part.open("wb") as file:
-            while chunk := source.read(CHUNK):
-                file.write(chunk)
-                progress.update(len(chunk))
-        if not _matches(model, part, part.stat().st_mtime_ns):
-            size = part.stat().st_size
+        with (
+            urllib.request.urlopen(model.url, timeout=TIMEOUT) as source,
+            tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file,
+        ):
+            part = Path(file.name)
+            digest, size = _copy(source, file, model)
+        if digest != model.sha256:
             raise ValueError(
                 f"What {model.url} sent is refused: {_mismatch(model, size)} Try again, or place {path} by hand."
             )
+        part.chmod(READABLE)
         part.replace(path)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
+        if path.is_file():  # somebody else was quicker, and on Windows it may be open
+            return
         raise ValueError(
-            f"{path} is missing and could not be downloaded ({error}). Fetch {model.url} ({model.size:,} bytes, "
-            f"sha256 {model.sha256}) and put it there."
+            f"{path} is missing and could not be downloaded ({error or type(error).__name__}). Fetch {model.url} "
+            f"({model.size:,} bytes, sha256 {model.sha256}) and put it there."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            with contextlib.suppress(OSError):  # what went wrong before is worth more
+                part.unlink(missing_ok=True)
+
+
+def _copy(source: BinaryIO, file: BinaryIO, model: ModelFile) -> tuple[str, int]:
+    """The hash and size of what was copied; no more than the model has, and as long as nobody interrupts."""
+    progress = comfy.utils.ProgressBar(model.size)
+    digest, size = hashlib.sha256(), 0
+    while size <= model.size and (chunk := source.read(CHUNK)):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        file.write(chunk)
+        digest.update(chunk)
+        size += len(chunk)
+        progress.update(len(chunk))
+    return digest.hexdigest(), size
 
 
 def _mismatch(model: ModelFile, size: int) -> str:
