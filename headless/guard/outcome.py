@@ -1,0 +1,97 @@
+"""How a graph ended, judged by what the server says of it."""
+
+import json
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from enum import Enum
+
+import requests
+
+from ..client import Workflow
+
+PACK_FRAME = re.compile(r"realisid|RealisID", re.IGNORECASE)
+SENTENCE = re.compile(r"\S+ \S+ \S+.*[.!?)\"'…]\s*$", re.DOTALL)
+ABORTED = "InterruptProcessingException"
+
+
+class Kind(Enum):
+    PICTURE = "picture"
+    REFUSED = "refused before it ran"
+    STOPPED = "stopped with a sentence"
+    HOST = "an error of the host's own nodes"
+    INTERRUPTED = "interrupted"
+    BARE = "bare exception"
+    LOST = "no answer"
+
+
+GOOD = {Kind.PICTURE, Kind.REFUSED, Kind.STOPPED, Kind.HOST, Kind.INTERRUPTED}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    kind: Kind
+    said: str = ""
+    seconds: float = 0.0
+
+
+def run(address: str, graph: Workflow, seconds: float = 180.0) -> Outcome:
+    """Queue a graph (JSON with NaN, as Python writes it) and wait for its end."""
+    start = time.monotonic()
+    prompt_id = str(uuid.uuid4())
+    try:
+        queued = queue(address, graph, prompt_id)
+        if queued is not None:
+            return Outcome(*queued, time.monotonic() - start)
+        while time.monotonic() - start < seconds:
+            history = requests.get(f"{address}/history/{prompt_id}", timeout=60).json()
+            if prompt_id in history and (history[prompt_id]["status"] or {}).get("messages"):
+                kind, said = ended(history[prompt_id])
+                return Outcome(kind, said, time.monotonic() - start)
+            time.sleep(0.05)
+        return Outcome(Kind.LOST, f"nothing for {seconds:.0f} s", time.monotonic() - start)
+    except requests.RequestException as error:
+        return Outcome(Kind.LOST, f"the server does not answer: {error}", time.monotonic() - start)
+
+
+def queue(address: str, graph: Workflow, prompt_id: str) -> tuple[Kind, str] | None:
+    """Put it in the server's queue; what it was refused with, or None."""
+    body = json.dumps({"prompt": graph, "client_id": "guard", "prompt_id": prompt_id})
+    headers = {"Content-Type": "application/json"}
+    answer = requests.post(f"{address}/prompt", data=body.encode(), headers=headers, timeout=120)
+    if answer.ok:
+        errors = answer.json().get("node_errors") or {}
+    elif answer.status_code == 400:
+        errors = answer.json().get("node_errors") or {}
+        if not errors:
+            return Kind.REFUSED, str(answer.json().get("error"))
+    else:
+        return Kind.BARE, f"status {answer.status_code}: {answer.text[:300]}"
+    if not errors:
+        return None
+    said = [
+        (error["type"], f"{error['message']}: {error['details']}") for e in errors.values() for error in e["errors"]
+    ]
+    ours = {e["class_type"] for e in errors.values() if e["class_type"].startswith("RealisID_")}
+    bare = [text for kind, text in said if kind == "exception_during_validation" and ours]
+    return (Kind.BARE, bare[0]) if bare else (Kind.REFUSED, said[0][1])
+
+
+def ended(history: dict) -> tuple[Kind, str]:
+    """The kind of a finished prompt's end, from its history."""
+    for message, data in history["status"]["messages"]:
+        if message == "execution_interrupted":
+            return Kind.INTERRUPTED, ""
+        if message == "execution_error":
+            name = data["exception_type"].rpartition(".")[2]
+            text = data["exception_message"].strip()
+            said = f"{data['node_type']}: {name}: {text}"
+            if name == ABORTED:
+                return Kind.INTERRUPTED, said
+            ours = any(PACK_FRAME.search(line) for line in data["traceback"] if "custom_nodes" in line)
+            ours |= data["node_type"].startswith("RealisID_")
+            if not ours:
+                return Kind.HOST, said
+            return (Kind.STOPPED if name == "ValueError" and SENTENCE.match(text) else Kind.BARE), said
+    return Kind.PICTURE, ""
