@@ -15,7 +15,7 @@ def said(node: type[io.ComfyNode], sentences: Sequence[str]) -> dict:
     if not sentences:
         return {}
     text = "\n".join(sentences)
-    title = node.GET_SCHEMA().display_name
+    title = node.define_schema().display_name  # the class that runs is locked: GET_SCHEMA would write to it
     logging.warning("%s: %s", title, " ".join(sentences))
     if node.hidden is not None and node.hidden.unique_id is not None:
         from server import PromptServer  # which scripts that use the nodes without a server do not have

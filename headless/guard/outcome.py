@@ -13,6 +13,7 @@ from ..client import Workflow
 
 PACK_FRAME = re.compile(r"realisid|RealisID", re.IGNORECASE)
 SENTENCE = re.compile(r"\S+ \S+ \S+.*[.!?)\"'…]\s*$", re.DOTALL)
+NEAREST = 3  # frames of a traceback
 ABORTED = "InterruptProcessingException"
 
 
@@ -70,12 +71,12 @@ def queue(address: str, graph: Workflow, prompt_id: str) -> tuple[Kind, str] | N
         return Kind.BARE, f"status {answer.status_code}: {answer.text[:300]}"
     if not errors:
         return None
-    said = [
-        (error["type"], f"{error['message']}: {error['details']}") for e in errors.values() for error in e["errors"]
-    ]
-    ours = {e["class_type"] for e in errors.values() if e["class_type"].startswith("RealisID_")}
-    bare = [text for kind, text in said if kind == "exception_during_validation" and ours]
-    return (Kind.BARE, bare[0]) if bare else (Kind.REFUSED, said[0][1])
+    all_errors = [error for entry in errors.values() for error in entry["errors"]]
+    said = [f"{error['message']}: {error['details']}" for error in all_errors]
+    ours = [error for error in all_errors if "custom_nodes" in str(error.get("extra_info", {}).get("traceback"))]
+    if any(error["type"] == "exception_during_validation" for error in ours):
+        return Kind.BARE, str(ours[0])
+    return Kind.REFUSED, said[0]
 
 
 def ended(history: dict) -> tuple[Kind, str]:
@@ -89,7 +90,10 @@ def ended(history: dict) -> tuple[Kind, str]:
             said = f"{data['node_type']}: {name}: {text}"
             if name == ABORTED:
                 return Kind.INTERRUPTED, said
-            ours = any(PACK_FRAME.search(line) for line in data["traceback"] if "custom_nodes" in line)
+            nearest = data["traceback"][
+                -NEAREST:
+            ]  # the host's own refusals pass through the pack's wrappers, far above
+            ours = any(PACK_FRAME.search(line) for line in nearest if "custom_nodes" in line)
             ours |= data["node_type"].startswith("RealisID_")
             if not ours:
                 return Kind.HOST, said
