@@ -2,9 +2,10 @@
 
 from comfy_api.latest import io, ui
 
+from ..realisid_core.perception import Faces as FoundFaces
 from ..realisid_core.persons import embed_person
 from .notes import said
-from .sockets import Faces, IDEmbedding, RealisIDModel
+from .sockets import Faces, IDEmbedding, RealisIDModel, received
 
 
 class IDEmbeddingNode(io.ComfyNode):
@@ -40,6 +41,6 @@ class IDEmbeddingNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, realisid, faces, clip_vision=None) -> io.NodeOutput:
-        embedding, encoded = embed_person(realisid, clip_vision, faces)
+        embedding, encoded = embed_person(realisid, clip_vision, received("faces", faces, FoundFaces))
         shown = ui.PreviewImage(encoded.seen, cls=cls).as_dict()
         return io.NodeOutput(embedding, ui=shown | said(cls, encoded.notes))

@@ -4,9 +4,11 @@ from comfy_api.latest import io
 
 from ..realisid_core.attention.own_words import words_of
 from ..realisid_core.geometry import MAX_BOXES
+from ..realisid_core.geometry import FaceBoxes as Boxes
+from ..realisid_core.identity.encoder import IDEmbedding as Embedding
 from ..realisid_core.persons import combine, empty_boxes, place
 from .notes import said
-from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons
+from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons, received
 
 UNUSED = -1  # `index` of graphs that know `box`
 
@@ -92,6 +94,9 @@ class Person(io.ComfyNode):
         prompt=None,
         index=UNUSED,
     ) -> io.NodeOutput:
+        boxes = received("boxes", boxes, Boxes)
+        if id_embedding is not None:
+            id_embedding = received("id_embedding", id_embedding, Embedding)
         strengths = {"local": local_strength, "global": global_strength}
         words = None if prompt is None else words_of(prompt)
         chosen = box if index == UNUSED else index + 1
@@ -116,7 +121,8 @@ class CombinePersons(io.ComfyNode):
 
     @classmethod
     def execute(cls, **persons) -> io.NodeOutput:
-        together = combine([persons[key] for key in sorted(persons) if persons[key] is not None])
+        groups = [received(key, persons[key], tuple) for key in sorted(persons) if persons[key] is not None]
+        together = combine(groups)
         empty = empty_boxes(together)
         notes = [f"Nobody is in {' and '.join(empty)}. Put a person there, or remove the box."] if empty else []
         return io.NodeOutput(together, ui=said(cls, notes) or None)

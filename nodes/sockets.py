@@ -1,5 +1,7 @@
 """Socket types: the pack's own, and those of newer hosts that older ones lack."""
 
+from typing import TypeVar
+
 from comfy_api.latest import io
 
 RealisIDModel = io.Custom("REALISID_MODEL")
@@ -9,3 +11,14 @@ FaceBoxes = io.Custom("FACE_BOXES")
 Persons = io.Custom("PERSONS")
 FaceLandmarks = io.Custom("FACE_LANDMARKS")
 BoundingBox = io.Custom("BOUNDING_BOX")
+
+T = TypeVar("T")
+
+
+def received(name: str, value: object, kind: type[T]) -> T:
+    """`value`, if it is of our `kind`. Raises ValueError if not: other packs have sockets of the same names."""
+    if not isinstance(value, kind):
+        raise ValueError(
+            f"{name} is a {type(value).__name__}, which RealisID's nodes do not make. Connect one of theirs."
+        )
+    return value

@@ -1,5 +1,6 @@
 """A person: one individual's ID embedding, pose-expression landmarks and face box, with each branch's strength."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -82,8 +83,16 @@ def _own_landmarks(faces: Faces) -> dict | None:
     return next((face.landmarks for _, face in landmarked(faces) if face.landmarks is not None), None)
 
 
+def check_persons(persons: object) -> None:
+    """Raises ValueError where a value is not what Person and Combine Persons make: other packs have such sockets."""
+    for person in persons if isinstance(persons, (list, tuple)) else [persons]:
+        if not isinstance(person, Person):
+            raise ValueError(f"persons holds a {type(person).__name__}. Connect RealisID's Person or Combine Persons.")
+
+
 def refuse_foreign(persons: Sequence[Person], realisid: RealisIDModel) -> None:
     """Raises ValueError naming the first person who was embedded for another method or another model."""
+    check_persons(persons)
     config, digest = realisid.config, None
     for number, person in enumerate(persons, 1):
         embedding = person.embedding
@@ -135,13 +144,16 @@ def place(
         box: number, counted from 1, or name.
 
     Raises:
-        ValueError: a box that is not there, neither landmarks nor a reference photo that has them, or neither an
-            identity nor words.
+        ValueError: a box that is not there, a strength that is no number, neither landmarks nor a reference photo that
+            has them, or neither an identity nor words.
     """
     if embedding is None and words is None:
         raise ValueError(
             "Neither id_embedding nor prompt is connected, so nothing is known of this person. Connect one."
         )
+    for branch, strength in (strengths or {}).items():
+        if not math.isfinite(strength):
+            raise ValueError(f"{branch}_strength is {strength}; expected a number from 0 to 2.")
     number = box_number(boxes, box)
     own = None if embedding is None else embedding.landmarks
     if embedding is not None and landmarks is None and own is None:
@@ -181,6 +193,7 @@ def combine(groups: Sequence[tuple[Person, ...]]) -> tuple[Person, ...]:
         ValueError: boxes that were drawn for different frames, or two persons in one box; names both.
     """
     persons = tuple(person for group in groups for person in group)
+    check_persons(persons)
     frames = {person.frame for person in persons}
     if len(frames) > 1:
         sizes = " and ".join(f"{width}×{height}" for width, height in sorted(frames))

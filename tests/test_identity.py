@@ -10,7 +10,7 @@ import folder_paths
 import pytest
 import torch
 from photos import photo, side_by_side
-from pictures import miniature, without_projector
+from pictures import landmarks, miniature, without_projector
 from realisid_pack.nodes.boxes import BoxesFromFaces, LocationBoxes
 from realisid_pack.nodes.identity import IDEmbeddingNode
 from realisid_pack.nodes.persons import CombinePersons, Person
@@ -25,7 +25,7 @@ from realisid_core.miniature import initial, networks
 from realisid_core.perception import Faces, detect_faces, masked_crops, parse_faces
 from realisid_core.perception.faces import Parsing
 from realisid_core.perception.layout import boxes_from_faces
-from realisid_core.persons import combine, embed_person, place
+from realisid_core.persons import combine, embed_person, place, refuse_foreign
 
 FRAME = FaceBoxes((FaceBox(0.1, 0.1, 0.3, 0.3), FaceBox(0.5, 0.5, 0.25, 0.25)), 512, 512)
 
@@ -149,8 +149,8 @@ def test_an_api_graph_of_before_there_was_box_means_what_it_meant(somebody):
 
 
 def test_landmarks_of_another_photo_replace_the_references_own(somebody):
-    other = {"frames": [[], [{"landmarks_xy": "other"}]]}
-    assert place(somebody, FRAME, 1, other).landmarks == {"landmarks_xy": "other"}
+    others = landmarks(3)
+    assert place(somebody, FRAME, 1, {"frames": [[], [others]]}).landmarks is others
     with pytest.raises(ValueError, match="landmarks has no face in it"):
         place(somebody, FRAME, 1, {"frames": [[]]})
     with pytest.raises(ValueError, match="No landmarks are known of the reference photo"):
@@ -164,8 +164,8 @@ def test_a_person_can_be_embedded_without_mediapipe_where_landmarks_come_from_el
     embedding = embed(unlooked)
     assert embedding.landmarks is None
     assert torch.equal(embedding.tokens, embed(faces).tokens)
-    other = {"frames": [[{"landmarks_xy": "other"}]]}
-    assert place(embedding, FRAME, 1, other).landmarks == {"landmarks_xy": "other"}
+    others = landmarks(3)
+    assert place(embedding, FRAME, 1, {"frames": [[others]]}).landmarks is others
     with pytest.raises(ValueError, match=r"MediaPipe is not installed\. Connect the landmarks of another photo"):
         place(embedding, FRAME)
 
@@ -189,6 +189,28 @@ def test_a_box_without_a_person_is_said_on_the_node(somebody, caplog):
     assert "Nobody is in face box 2 (Bea)" in caplog.text
     full = CombinePersons.execute(person_1=(ada,), person_2=(bea,), person_3=(place(somebody, boxes, 3),))
     assert full.ui is None
+
+
+def test_values_of_other_packs_are_refused_by_the_name_of_the_input(somebody):
+    """Their sockets may have the same names: a list of pictures for faces, a vector for an embedding."""
+    realisid, clip_vision = miniature().realisid, miniature().clip_vision
+    with pytest.raises(ValueError, match="faces is a list, which RealisID's nodes do not make"):
+        IDEmbeddingNode.execute(realisid=realisid, clip_vision=clip_vision, faces=[photo("astronaut")])
+    with pytest.raises(ValueError, match="id_embedding is a Tensor, which RealisID's nodes do not make"):
+        Person.execute(id_embedding=torch.zeros(1, 512), boxes=FRAME)
+    with pytest.raises(ValueError, match="boxes is a dict, which RealisID's nodes do not make"):
+        Person.execute(id_embedding=somebody, boxes={})
+    for wrong in ("a name", [1], ({"person": 1},)):
+        with pytest.raises(ValueError, match=r"persons? ?.*(str|list|dict)"):
+            CombinePersons.execute(person_1=wrong)
+        with pytest.raises(ValueError, match=r"persons holds a (str|int|dict)\. Connect RealisID's Person"):
+            refuse_foreign(wrong, realisid)
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf")])
+def test_a_strength_that_is_no_number_is_refused(somebody, strength):
+    with pytest.raises(ValueError, match=r"global_strength is (nan|inf); expected a number"):
+        Person.execute(id_embedding=somebody, boxes=FRAME, global_strength=strength)
 
 
 # The way from the photo to the crop, as in training
@@ -221,8 +243,8 @@ def trained(**changes):
 )
 def test_what_a_graph_does_otherwise_than_training_is_named_on_the_node(faces, done, config, says):
     done = {"parsed": Parsing("person", "face and hair"), "box": "landmarks", "detector": "yunet"} | done
-    realisid = trained(**{"parser": "world", "keep": "face and hair"} | config)
-    shown = IDEmbeddingNode.execute(realisid, miniature().clip_vision, replace(faces, **done)).ui
+    realisid, clip_vision = trained(**{"parser": "world", "keep": "face and hair"} | config), miniature().clip_vision
+    shown = IDEmbeddingNode.execute(realisid=realisid, clip_vision=clip_vision, faces=replace(faces, **done)).ui
     assert shown["images"]
     assert ("text" in shown) == (says is not None)
     if says:

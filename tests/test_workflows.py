@@ -1,6 +1,7 @@
 """The shipped workflows and bad input, through the real server: queued over HTTP, followed on the websocket."""
 
 import json
+import re
 import threading
 
 import numpy as np
@@ -126,6 +127,7 @@ def test_each_chosen_saving_changes_the_picture(client):
         ("boxes", {"boxes": '[{"x": 3, "y": 0, "size": 0.1}]'}, "wholly outside the frame"),
         ("person_Mara", {"box": "5"}, "There is no face box '5'. The boxes are 1"),
         ("person_Mara", {"index": 4}, "There is no face box '5'. The boxes are 1"),
+        ("person_Mara", {"local_strength": "NaN"}, "local_strength is nan; expected a number from 0 to 2"),
         ("faces_Mara", {"face": 5}, "Face 5 was asked for"),
         ("faces_Mara", {"face": 0, "index": 5}, "Face 6 was asked for"),
         ("faces_Mara", {"threshold": 1.0}, "1.0"),
@@ -137,6 +139,37 @@ def test_bad_input_is_refused_on_the_node_that_got_it(client, node, changes, say
     with pytest.raises(WorkflowError) as refusal:
         client.run(workflow)
     assert says in refusal.value.errors[node]
+
+
+def test_two_persons_in_one_box_are_refused_and_a_box_without_a_person_is_named(client):
+    workflow = shipped("three_people_miniature")
+    workflow["person_Omar"]["inputs"]["box"] = "1"
+    with pytest.raises(WorkflowError) as refusal:
+        client.run(workflow)
+    assert "Persons 1 and 3 are both in face box 1" in refusal.value.errors["persons"]
+
+    workflow = shipped("three_people_miniature")
+    del workflow["persons"]["inputs"]["person_2"]
+    assert "Nobody is in face box 2" in client.run(workflow).outputs["persons"]["text"][0]
+
+
+def test_a_crop_made_otherwise_than_in_training_is_named_on_the_node(client):
+    workflow = shipped("one_person_miniature")
+    workflow["parsed_Mara"]["inputs"]["keep"] = "everything"
+    said = client.run(workflow).outputs["id_Mara"]["text"][0]
+    assert said.startswith("The crops keep everything; the model was trained with")
+    assert "text" not in client.run(shipped("one_person_miniature")).outputs["id_Mara"]
+
+
+@pytest.mark.parametrize("file", [None, "somebody.safetensors", {}])
+def test_a_model_file_that_is_not_there_is_refused_in_a_sentence(client, file):
+    workflow = {
+        "load": {"class_type": "RealisID_LoadModel", "inputs": {"file": file}},
+        "seen": {"class_type": "PreviewAny", "inputs": {"source": ["load", 0]}},
+    }
+    with pytest.raises(WorkflowError) as refusal:
+        client.run(workflow)
+    assert re.search(r"in models/realisid\. Put|Value not in list|expected one of", refusal.value.errors["load"])
 
 
 def test_boxes_of_another_aspect_ratio_are_refused_with_what_to_connect(client):
