@@ -27,6 +27,7 @@ find_host()
 import numpy as np
 import torch
 
+from realisid_core.identity.photo_path import WORLD
 from realisid_core.miniature import networks
 from realisid_core.training.base import load_base
 from realisid_core.training.data import batches
@@ -91,7 +92,7 @@ def write_samples(folder: Path, count: int) -> None:
     """A shard of random latents and features with the captions and faces of scenes of the face world."""
     rng = np.random.default_rng(0)
     size, tokens, width = networks.IMAGE_SIZE, networks.IMAGE_TOKENS, networks.IMAGE_WIDTH
-    DatasetInfo("miniature", size, networks.LATENT_CHANNELS, "miniature", tokens, width, "face").write(folder)
+    DatasetInfo("miniature", size, networks.LATENT_CHANNELS, "miniature", tokens, width, WORLD).write(folder)
 
     def sample() -> dict[str, bytes]:
         scene = sample_scene(rng, people=(1, 3))

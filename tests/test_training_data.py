@@ -242,6 +242,12 @@ def test_shards_of_other_settings_are_not_mixed(prepared, folder):
         prepare(job(prepared[0], folder, Rules(256, 128, parser="landmarks", keep="everything")))
 
 
+@pytest.mark.parametrize("size", [0, -64, 100, 250])
+def test_a_size_that_the_networks_cannot_halve_is_refused(tmp_path, size):
+    with pytest.raises(ValueError, match=f"Pictures of {size} pixels cannot be trained on; --image-size takes"):
+        prepare(job(tmp_path / "out", tmp_path, replace(RULES, image_size=size)))
+
+
 def test_a_place_without_pictures_is_refused(tmp_path):
     with pytest.raises(ValueError, match="No pictures"):
         prepare(job(tmp_path / "out", tmp_path / "nothing here"))

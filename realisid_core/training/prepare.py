@@ -27,6 +27,7 @@ from .pictures import Portrait, contact_sheet, thumbnail
 from .shards import REPORT, DatasetInfo, Shards, is_done, npy, read_npy, shard_reports, write_atomically, write_shard
 
 AT_ONCE = 8  # pictures encoded together
+SIZE_STEP = 64  # pixels: eight latent cells, which the UNet halves twice, as SDXL is trained
 WORK, SHEET = "work.json", "contact_sheet.jpg"
 NAMES_A_REASON = 1000
 
@@ -76,8 +77,13 @@ def prepare(job: Job) -> dict:
     """Fill `job.output`; shards that are already there are left. Returns the report, which is also in report.json.
 
     Raises:
-        ValueError: no pictures at all, or a folder that was filled with other settings.
+        ValueError: no pictures at all, a size that the networks cannot halve, or a folder that was filled with other
+            settings.
     """
+    if (size := job.source.image_size) < SIZE_STEP or size % SIZE_STEP:
+        raise ValueError(
+            f"Pictures of {size} pixels cannot be trained on; give --image-size a multiple of {SIZE_STEP}."
+        )
     job.output.mkdir(parents=True, exist_ok=True)
     dataset_info(job).write(job.output)
     items = work_items(job)

@@ -88,7 +88,7 @@ class Pictures:
         if not paths:
             raise FileNotFoundError(f"No pictures in {folder}. Draw them first: recipe data.")
         self.shards = [np.load(path, mmap_mode="r") for path in paths]
-        self.notes = [note for path in paths for note in json.loads(path.with_suffix(".json").read_text())]
+        self.notes = [note for path in paths for note in json.loads(path.with_suffix(".json").read_text("utf-8"))]
 
     def __len__(self) -> int:
         return len(self.notes)

@@ -94,7 +94,7 @@ def _image_encoder(runs: Path) -> dict[str, dict[str, Tensor]]:
 
 def _base(runs: Path) -> dict[str, dict[str, Tensor]]:
     vocabulary = Vocabulary()
-    if json.loads((runs / "base" / "vocabulary.json").read_text()) != vocabulary.tokens:
+    if json.loads((runs / "base" / "vocabulary.json").read_text(encoding="utf-8")) != vocabulary.tokens:
         raise ValueError("The face world's vocabulary has changed since the base was trained. Train it anew.")
     model = averaged(Base(vocabulary, 0), runs / "base")
     table = f"{loading.TOKEN_EMBEDDING}.weight"
