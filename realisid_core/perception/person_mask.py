@@ -16,6 +16,7 @@ SURROUNDINGS = 1.5  # round the face's square: of 0.6 to 2, where the segmenter 
 INPUT = 256  # the network's own
 EDGE = 512  # of the masks made here
 ASPECT = 0.78  # a face's width over its height, where no landmarks tell
+SOME = 0.2  # of a place that counts as joined
 FAR = 4.0  # sides of the face; past the surroundings' edge
 _in_use = threading.Lock()  # two graphs share one network
 
@@ -78,7 +79,16 @@ def face_and_hair(pixels: np.ndarray, face: Face, others: list[Box]) -> tuple[np
     if others:
         inside = [drawn(ellipse(other, np.array([0.0, 1.0])).oval) for other in others]
         mask = mask * _nearest(face.square, others, box) * (1 - np.maximum.reduce(inside))
-    return np.maximum(mask, oval), box
+    return _joined(np.maximum(mask, oval), oval), box
+
+
+def _joined(mask: np.ndarray, oval: np.ndarray) -> np.ndarray:
+    """The mask without what is not joined to the face: pieces of shoulders, collars and other people."""
+    import cv2
+
+    _, pieces = cv2.connectedComponents(np.uint8(mask > SOME))
+    face = np.unique(pieces[oval > SOME])
+    return mask * np.isin(pieces, face[face > 0])
 
 
 def filled(polygon: np.ndarray, height: int, width: int) -> np.ndarray:

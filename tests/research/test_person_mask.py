@@ -60,6 +60,14 @@ def test_a_photo_keeps_face_and_hair_and_neither_background_nor_body(method):
     assert {name for name, place in gone.items() if at(face, *place) > 0.1} == set()
 
 
+@pytest.mark.parametrize("name", ["astronaut", "grace_hopper"])
+def test_what_is_not_joined_to_the_face_goes(name):
+    """Collars and shoulders reach above the chin."""
+    (face,) = parse_faces(detect_faces(photos.photo(name)), "person").faces[0]
+    pieces, _ = cv2.connectedComponents(np.uint8(face.mask.numpy() > 0.5))
+    assert pieces == 2  # the face and what is not
+
+
 def test_a_hat_stays_and_the_flag_behind_goes():
     (face,) = parse_faces(detect_faces(photos.photo("grace_hopper")), "person").faces[0]
     assert at(face, 255, 110) > 0.9 and at(face, 100, 150) < 0.1 and at(face, 255, 420) < 0.1
