@@ -82,7 +82,7 @@ def prepare(job: Job) -> dict:
     """
     if (size := job.source.image_size) < SIZE_STEP or size % SIZE_STEP:
         raise ValueError(
-            f"Pictures of {size} pixels cannot be trained on; give --image-size a multiple of {SIZE_STEP}."
+            f"Pictures of {size} pixels cannot be trained on; --image-size takes multiples of {SIZE_STEP}."
         )
     job.output.mkdir(parents=True, exist_ok=True)
     dataset_info(job).write(job.output)
