@@ -85,7 +85,7 @@ def main() -> int:
         device = ["--gpu"] if options.gpu else []
         return run(f"headless.{options.command}", *device, *rest)
     if options.quick:
-        rest = ["-m", "not slow", *rest]
+        rest = ["-m", "quick or not slow", *rest]
     else:
         environment["REALISID_FRONTEND"] = str(newer_frontend())
     checks = [run("ruff", "check", "."), run("ruff", "format", "--check", "."), run("pytest", *rest)]

@@ -55,14 +55,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SLOW_FIXTURES = {"server", "oddly_named", "browser", "checkout"}
-SLOW_FILES = ("research/", "test_training")
+SLOW_FILES = ("research/", *(f"test_{topic}" for topic in ("training", "branches", "compat", "exact", "guid", "savings")))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a server, a browser or a training is slow: `dev.py test --quick` leaves it out."""
+    """What starts a server, a browser, a training or many samplers is slow: `dev.py test --quick` leaves it out, but for
+    what is marked as quick."""
     for item in items:
-        file = item.path.relative_to(PACK / "tests").as_posix()
-        if file.startswith(SLOW_FILES) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        slow = item.path.relative_to(PACK / "tests").as_posix().startswith(SLOW_FILES)
+        if slow or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
 
 

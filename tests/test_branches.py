@@ -42,6 +42,7 @@ def stock(control: ControlNet, positive, negative, hint, tokens, null):
     return host_nodes.ControlNetApplyAdvanced().apply_controlnet(*with_context, control, hint, 1.0, 0.0, 1.0)
 
 
+@pytest.mark.quick
 def test_local_branch_on_the_whole_frame_is_the_stock_controlnet(conditionings):
     model = realisid(local_size=LATENT, y_mode="prompt")
     someone = person(1, WHOLE)

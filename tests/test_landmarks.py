@@ -217,6 +217,7 @@ def test_points_are_those_of_mediapipe_on_the_whole_picture():
     assert np.abs(ours["landmarks_xy"] - expected).mean() < 2
 
 
+@pytest.mark.slow
 def test_the_interpreter_ends_without_a_word_of_mediapipes_closing():
     code = "import sys; sys.path.insert(0, sys.argv[1]); import conftest, photos; photos.landmarks(photos.photo())"
     folder = str(photos.EXAMPLES.parent / "tests")

@@ -63,6 +63,7 @@ def test_every_input_and_output_has_a_tooltip(described):
     assert silent == []
 
 
+@pytest.mark.slow
 def test_loading_the_pack_reaches_for_no_network_and_imports_nothing_heavy():
     script = f"""
         import json, sys
