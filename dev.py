@@ -67,7 +67,7 @@ def main() -> int:
     serve = commands.add_parser("serve", help="ComfyUI with this pack, for a browser; further options are ComfyUI's")
     for command in (demo, serve):
         command.add_argument("--gpu", action="store_true", help="let ComfyUI choose the device (else: the CPU)")
-    test = commands.add_parser("test", help="ruff and pytest; further options are pytest's")
+    test = commands.add_parser("test", help="ruff, type checks and pytest; further options are pytest's")
     test.add_argument("--quick", action="store_true", help="only what needs no server, no browser and no training")
     for command in (demo, serve, test):
         command.add_argument("--no-system-packages", action="store_true", help="never call apt-get")
@@ -88,8 +88,18 @@ def main() -> int:
         rest = ["-m", "quick or not slow", *rest]
     else:
         environment["REALISID_FRONTEND"] = str(newer_frontend())
+    types = subprocess.Popen(
+        [PYTHON, "-m", "basedpyright", "--pythonpath", PYTHON],
+        cwd=PACK,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )  # beside the tests
     checks = [run("ruff", "check", "."), run("ruff", "format", "--check", "."), run("pytest", *rest)]
-    return max(checks)
+    report, _ = types.communicate()
+    say(report.rstrip())
+    return max(*checks, types.returncode)
 
 
 def set_up() -> Path:

@@ -1,6 +1,7 @@
 """InstantID's public files, from the folders that its users already have."""
 
 import os
+from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io, ui
@@ -23,8 +24,8 @@ def _files(folder: str, *endings: str) -> list[str]:
     return folder_paths.filter_files_extensions(folder_paths.get_filename_list(folder), list(endings))
 
 
-def _path(folder: str, file: str) -> str:
-    return folder_paths.get_full_path_or_raise(folder, file)
+def _path(folder: str, file: str) -> Path:
+    return Path(folder_paths.get_full_path_or_raise(folder, file))
 
 
 class LoadInstantID(io.ComfyNode):

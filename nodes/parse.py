@@ -50,7 +50,7 @@ class ParseFaces(io.ComfyNode):
         method = chosen("method", method, perception.METHODS)
         keep = chosen("keep", keep, list(perception.KEEP))
         parsed = perception.parse_faces(faces, method, keep)
-        masks = torch.stack([face.mask for _, face in parsed])
+        masks = torch.stack([face.mask for _, face in parsed if face.mask is not None])
         crops = perception.masked_crops(parsed, size)
         return io.NodeOutput(
             parsed, masks, crops, str(parsed.parsed), ui=ui.PreviewImage(masks_picture(parsed), cls=cls)

@@ -163,7 +163,8 @@ def _landmarks(pixels: np.ndarray, face: dict) -> Image.Image:
 
 def _inside(box: Box, frame: Box) -> Box:
     scale = TILE / (frame[2] - frame[0])
-    return tuple((value - start) * scale for value, start in zip(box, frame[:2] * 2, strict=True))
+    x0, y0, x1, y1 = ((value - start) * scale for value, start in zip(box, frame[:2] * 2, strict=True))
+    return x0, y0, x1, y1
 
 
 def _rectangle(draw: ImageDraw.ImageDraw, box: Box, colour: tuple, line: int) -> None:

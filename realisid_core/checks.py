@@ -1,9 +1,10 @@
 """What a number that somebody sets may be."""
 
 import math
+from typing import Any
 
 
-def check_number(name: str, value: object, least: float, most: float) -> None:
+def check_number(name: str, value: Any, least: float, most: float) -> None:
     """Raises ValueError, naming `name`, unless `value` is a finite number from `least` to `most`; bool is none."""
     if type(value) not in (int, float) or not math.isfinite(value) or not least <= value <= most:
         raise ValueError(f"{name} is {value!r}; expected a number from {least:g} to {most:g}. Set it to one.")

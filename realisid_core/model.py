@@ -6,7 +6,7 @@ A part does one thing and knows no method. A method names its parts and joins th
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 State = Mapping[str, Tensor]
 """A part's tensors by their keys, without the part's own prefix."""
 
-Network = ControlNet | ModelPatcher
+Network: TypeAlias = ControlNet | ModelPatcher
 """What a part is once it is loaded: wrapped for the host's memory management either way."""
 
 Conditioning = list[list]

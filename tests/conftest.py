@@ -55,15 +55,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SLOW_FIXTURES = {"server", "oddly_named", "browser", "checkout"}
-SLOW_FILES = ("research/", *(f"test_{topic}" for topic in ("training", "branches", "compat", "exact", "guid", "savings")))
+SLOW_FILES = ("research/", "test_training")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a server, a browser, a training or many samplers is slow: `dev.py test --quick` leaves it out, but for
-    what is marked as quick."""
+    """Mark as slow what `dev.py test --quick` leaves out."""
     for item in items:
-        slow = item.path.relative_to(PACK / "tests").as_posix().startswith(SLOW_FILES)
-        if slow or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        file = item.path.relative_to(PACK / "tests").as_posix()
+        samples = hasattr(getattr(item, "module", None), "sample")  # from pictures.py
+        if samples or file.startswith(SLOW_FILES) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
 
 

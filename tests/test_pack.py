@@ -102,6 +102,7 @@ def test_loading_the_pack_reaches_for_no_network_and_imports_nothing_heavy():
     assert heavy.isdisjoint(module.split(".")[0] for module in imported)
 
 
+@pytest.mark.slow
 def test_two_copies_of_the_pack_side_by_side_leave_the_server_whole(tmp_path):
     """As from git and from the registry: the server starts, and each node and the route are there once."""
     other = tmp_path / "custom_nodes" / "comfyui-realisid"

@@ -396,7 +396,7 @@ def shipped(described: dict) -> Iterator[tuple[str, dict]]:
         nodes = nodes_of(workflow, base)
         yield f"api/{workflow.__name__}_{base.name}.json", nodes
         if base is SDXL or workflow is start_here:
-            text = notes(nodes, inspect.getdoc(workflow))
+            text = notes(nodes, inspect.getdoc(workflow) or "")
             yield f"{workflow.__name__}.json", ui_graph(nodes, described, text, MODELS)
 
 

@@ -54,7 +54,7 @@ def main() -> None:
             Client(server.address).upload(portrait)
         executable = next(filter(None, map(shutil.which, BROWSERS)))
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        page = browser.new_page(viewport=SCREEN)
+        page = browser.new_page(viewport={"width": SCREEN["width"], "height": SCREEN["height"]})
         page.goto(server.address)
         page.wait_for_function(READY)
         page.evaluate(SET, SETTINGS)

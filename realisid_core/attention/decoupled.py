@@ -8,6 +8,7 @@ precision for SDXL, are not needed beside the UNet; what is kept is 5.3 MB a per
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import comfy.model_management
 import comfy.ops
@@ -41,12 +42,17 @@ class IdentityAdapter(nn.Module):
             self.layers[str(2 * number + 1)] = nn.ModuleDict(pair)
 
     @property
+    def pairs(self) -> list[Any]:
+        """Each cross-attention's layers `to_k_ip` and `to_v_ip`, by their names."""
+        return list(self.layers.values())
+
+    @property
     def widths(self) -> list[int]:
-        return [pair["to_k_ip"].out_features for pair in self.layers.values()]
+        return [pair["to_k_ip"].out_features for pair in self.pairs]
 
     def forward(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
         """K and V of [1, T, context_dim] for each cross-attention."""
-        return [(pair["to_k_ip"](tokens), pair["to_v_ip"](tokens)) for pair in self.layers.values()]
+        return [(pair["to_k_ip"](tokens), pair["to_v_ip"](tokens)) for pair in self.pairs]
 
 
 def build_adapter(name: str, state: State, context_dim: int) -> ModelPatcher:

@@ -160,7 +160,7 @@ class IdentityAttention:
         unmarked = [(IdentityMode.GIVEN if given else IdentityMode.NULL, WHOLE_FRAME) for given in first]
         sides = read_rows(c[PROMPT_KEY], count) if PROMPT_KEY in c else unmarked
         marks = read_rows(c[ROW_KEY], count) if ROW_KEY in c else sides
-        latent, whole = tuple(x.shape[-2:]), options.get(FRAME_KEY)
+        latent, whole = (x.shape[-2], x.shape[-1]), options.get(FRAME_KEY)
         hint, tiles = self._hints()
         rows = []
         for number, ((side, area), (identity, _)) in enumerate(zip(sides, marks, strict=True)):

@@ -33,7 +33,7 @@ def token_mask(boxes: Sequence[FaceBox], tokens: int, height: int, width: int, d
 
 @contextmanager
 def masked_cross_attention(
-    network: nn.Module, boxes: Sequence[FaceBox], tokens: int, latent: tuple[int, int]
+    network: nn.Module, boxes: Sequence[FaceBox], tokens: int, latent: tuple[int, ...]
 ) -> Iterator[None]:
     """While it lasts, every cross-attention of `network` works under `token_mask` at its own resolution.
 
@@ -65,7 +65,7 @@ def _with_mask(_, *args, **kwargs) -> Tensor:
     return attention_pytorch(*args, **kwargs)
 
 
-def _grid(positions: int, latent: tuple[int, int]) -> tuple[int, int]:
+def _grid(positions: int, latent: tuple[int, ...]) -> tuple[int, int]:
     """(height, width) of the level that has so many positions."""
     height, width = latent
     while height * width > positions:

@@ -12,7 +12,7 @@ from ..geometry import FaceBox
 from ..resampling import own_regions
 
 
-def level_regions(boxes: Sequence[FaceBox], level: tuple[int, int], latent: tuple[int, int]) -> Tensor:
+def level_regions(boxes: Sequence[FaceBox], level: tuple[int, int], latent: tuple[int, ...]) -> Tensor:
     """m_n of every person on the grid of one level of the UNet, [N, h · w]; at every position they add up to 1.
 
     Args:
@@ -23,7 +23,7 @@ def level_regions(boxes: Sequence[FaceBox], level: tuple[int, int], latent: tupl
     return rearrange(own_regions(boxes, *level, frame=_frame(level, latent)), "n h w -> n (h w)")
 
 
-def _frame(level: tuple[int, int], latent: tuple[int, int]) -> tuple[float, float]:
+def _frame(level: tuple[int, int], latent: tuple[int, ...]) -> tuple[float, float]:
     """(height, width) of the frame in cells of the level."""
     halvings = max(0, round(math.log2(latent[0] / level[0])))
     stride = 2**halvings

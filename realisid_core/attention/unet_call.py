@@ -49,7 +49,7 @@ class UnetCall:
         self.words, self.share = words, share
         self.identities, self.weight, self.made = identities, weight, made
         self.latent = tuple(x.shape[-2:])
-        self.prompt_tokens: int | None = None  # of each row, while the words stand behind them
+        self.prompt_tokens = 0  # of each row, while the words stand behind them
         speaks = any(own is not None for own in words)
         shows = identities is not None
         self.reading = _numbers((row.boxes if speaks and row.words else None for row in rows), x.device)
@@ -109,6 +109,7 @@ class UnetCall:
             if len(self.others):
                 out[self.others] = plain(self.others)
         for boxes, rows in self.reading.items():
+            assert words is not None
             joint = self._joint(q[rows], k[rows], v[rows], words, heads, boxes, extra)
             if other is None:
                 out[rows] = joint
@@ -136,6 +137,8 @@ class UnetCall:
 
     def _decoupled(self, place, q: Tensor, heads: int, identity: IdentityMode, boxes: tuple, extra: dict) -> Tensor:
         """w Σ_n m_n ⊙ softmax(q K_nᵀ/√d) V_n over the persons with an identity; of the null one, K_∅ for every K_n."""
+        assert self.identities is not None
+        identities = self.identities
         level = self._level(q.shape[1], extra)
         regions = self._once(
             ("regions", boxes, level, q.dtype, q.device), lambda: level_regions(boxes, level, self.latent).to(q)
@@ -143,16 +146,17 @@ class UnetCall:
 
         def read(who: int | None) -> Tensor:
             def make() -> tuple[Tensor, ...]:
-                return tuple(value.to(q) for value in self.identities.of(place, who))
+                return tuple(value.to(q) for value in identities.of(place, who))
 
             known = self._once(("identity", place, who, q.dtype, q.device), make)
             k, v = (value.expand(len(q), -1, -1) for value in known)
             return optimized_attention(q, k, v, heads, attn_precision=extra.get("attn_precision"))
 
-        persons = [n for n, known in enumerate(self.identities.persons) if known is not None]
+        persons = [n for n, known in enumerate(identities.persons) if known is not None]
         if identity == IdentityMode.NULL:
             return self.weight * regions[persons].sum(0)[:, None] * read(None)
-        return self.weight * sum(regions[n, :, None] * read(n) for n in persons)
+        terms = (regions[n, :, None] * read(n) for n in persons)
+        return self.weight * sum(terms, start=q.new_zeros(()))
 
     def _once(self, key: Hashable, make: Callable):
         if key not in self.made:

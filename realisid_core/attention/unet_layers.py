@@ -1,6 +1,7 @@
 """The cross-attentions of a UNet, by the names that the host calls them by."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from comfy.ldm.modules.attention import CrossAttention, SpatialTransformer
 from torch import nn
@@ -14,7 +15,7 @@ def cross_attentions(unet: nn.Module) -> dict[Place, CrossAttention]:
     return dict(_walk(unet))
 
 
-def _walk(unet: nn.Module) -> Iterator[tuple[Place, CrossAttention]]:
+def _walk(unet: Any) -> Iterator[tuple[Place, CrossAttention]]:
     middle = [] if unet.middle_block is None else [unet.middle_block]
     for name, blocks in (("input", unet.input_blocks), ("output", unet.output_blocks), ("middle", middle)):
         for number, block in enumerate(blocks):

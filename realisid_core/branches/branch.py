@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from copy import copy
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import comfy.model_base
 import comfy.model_management
@@ -53,8 +53,8 @@ class Branch(ABC):
         return self.realisid.null_identity()
 
     @property
-    def network(self) -> nn.Module:
-        """The host's ControlNet module."""
+    def network(self) -> Any:
+        """The host's ControlNet module, untyped as the host is."""
         return self.control.control_model
 
     @property

@@ -61,10 +61,12 @@ class LocalBranch(Branch):
 
     def hint(self, persons: Sequence[Person], boxes: Sequence[FaceBox], height: int, width: int) -> Tensor:
         (person,), (box,) = persons, boxes
+        assert person.landmarks is not None  # of a person with an ID embedding
         return self.pose_hint.draw(person.landmarks, box, height, width, detail=max(height, width))
 
     def hint_key(self, boxes: Sequence[FaceBox], height: int, width: int) -> Hashable:
-        return self.view.face_image_key(*boxes, height, width)
+        (box,) = boxes
+        return self.view.face_image_key(box, height, width)
 
     def reaches(self, boxes: Sequence[FaceBox]) -> bool:
         return any(box.x < 1 and box.y < 1 and box.x + box.width > 0 and box.y + box.height > 0 for box in boxes)

@@ -57,7 +57,7 @@ class EnlargedFace:
         """`i_t_l = Z(F(ẑ_t + Z(c_pe), p_id, t))`, of the enlarged faces (RealisID, Eq. 5)."""
         return inputs.shown_to(network, crop_and_enlarge(inputs.x, inputs.boxes, self.local_size), **extra)
 
-    def on_frame(self, feature: Tensor, boxes: Sequence[FaceBox], latent: tuple[int, int]) -> Tensor:
+    def on_frame(self, feature: Tensor, boxes: Sequence[FaceBox], latent: tuple[int, ...]) -> Tensor:
         """`î_t_l = R(i_t_l, c_loc)`: one feature map, on the UNet's grid of that level (RealisID, Eq. 4).
 
         Args:
@@ -88,7 +88,7 @@ class EnlargedFace:
         """What a face image depends on besides the face."""
         return ()
 
-    def cells(self, latent: tuple[int, int]) -> int:
+    def cells(self, latent: tuple[int, ...]) -> int:
         """Latent cells that one item takes in the network."""
         return self.local_size**2
 
@@ -101,7 +101,7 @@ class WholeLatent:
         """`i_t_g = Z(F(z_t + Z(c_loc), p_id, t))` (RealisID, Eq. 6); with `c_pe` for the hint, Eq. 3."""
         return inputs.shown_to(network, inputs.x, **extra)
 
-    def on_frame(self, feature: Tensor, boxes: Sequence[FaceBox], latent: tuple[int, int]) -> Tensor:
+    def on_frame(self, feature: Tensor, boxes: Sequence[FaceBox], latent: tuple[int, ...]) -> Tensor:
         """The features as they are: they cover the frame."""
         return feature
 
@@ -121,7 +121,7 @@ class WholeLatent:
         """What a face image depends on besides the face."""
         return box, height, width
 
-    def cells(self, latent: tuple[int, int]) -> int:
+    def cells(self, latent: tuple[int, ...]) -> int:
         """Latent cells that one item takes in the network."""
         return math.prod(latent)
 

@@ -102,8 +102,8 @@ def _draw_iris(canvas: np.ndarray, centre: np.ndarray, radius: float, eye: np.nd
     origin = np.array([left + 0.5, top + 0.5])
     disc, opening = np.zeros((2, bottom - top, right - left), np.uint8)
     middle = np.round((centre - origin) * (1 << SHIFT)).astype(int).tolist()
-    cv2.circle(disc, middle, round(radius * (1 << SHIFT)), 255, -1, cv2.LINE_AA, SHIFT)
-    cv2.fillPoly(opening, [np.round((eye - origin) * (1 << SHIFT)).astype(np.int32)], 255, cv2.LINE_AA, SHIFT)
+    cv2.circle(disc, middle, round(radius * (1 << SHIFT)), (255,), -1, cv2.LINE_AA, SHIFT)
+    cv2.fillPoly(opening, [np.round((eye - origin) * (1 << SHIFT)).astype(np.int32)], (255,), cv2.LINE_AA, SHIFT)
     alpha = np.minimum(disc, opening)[..., None] / 255
     patch = canvas[top:bottom, left:right]
     patch[:] = patch * (1 - alpha) + np.array(colour) * alpha + 0.5

@@ -54,4 +54,5 @@ def _limb(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     (x0, y0), (x1, y1) = a, b
     middle = int((x0 + x1) / 2), int((y0 + y1) / 2)
     axes = int(math.hypot(x0 - x1, y0 - y1) / 2), LIMB_HALF_WIDTH
-    return cv2.ellipse2Poly(middle, axes, int(math.degrees(math.atan2(y0 - y1, x0 - x1))), 0, 360, 1)
+    angle = int(math.degrees(math.atan2(y0 - y1, x0 - x1)))
+    return np.asarray(cv2.ellipse2Poly(middle, axes, angle, 0, 360, 1))

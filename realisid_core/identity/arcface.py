@@ -39,7 +39,7 @@ def aligned(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
     import cv2
 
     matrix = similarity(np.asarray(points, np.float64), TEMPLATE)
-    return cv2.warpAffine(pixels, matrix, (SIZE, SIZE), borderValue=0)
+    return cv2.warpAffine(pixels, matrix, (SIZE, SIZE), borderValue=(0,))
 
 
 class Recogniser:

@@ -2,6 +2,7 @@
 
 import logging
 from functools import cached_property
+from typing import Any
 
 import comfy.model_management
 import comfy.ops
@@ -103,7 +104,7 @@ def project(projector: ModelPatcher, features: Tensor) -> Tensor:
     return tokens.to(comfy.model_management.intermediate_device())
 
 
-def clip_features(clip_vision: object, crops: Tensor) -> Tensor:
+def clip_features(clip_vision: Any, crops: Tensor) -> Tensor:
     """CLIP's penultimate hidden layer for masked face crops [N, S, S, 3] in 0..1: [N, T, clip_width].
 
     Raises ValueError where `clip_vision` is no CLIP vision model.

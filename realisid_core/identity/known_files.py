@@ -37,5 +37,8 @@ IDENTITY_NETS = {
 
 def sha256(path: str | Path) -> str:
     """The file's SHA-256 in hexadecimal."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):  # hashlib.file_digest came with Python 3.11
+            digest.update(block)
+    return digest.hexdigest()

@@ -83,7 +83,7 @@ class Resampler(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         latents = self.latents.to(vectors).expand(len(vectors), -1, -1)
         x = self.proj_in(vectors)
-        for attention, feed_forward in self.layers:
+        for attention, feed_forward in self.layers:  # pyright: ignore[reportGeneralTypeIssues]
             latents = latents + attention(x, latents)
             latents = latents + feed_forward(latents)
         return self.norm_out(self.proj_out(latents))

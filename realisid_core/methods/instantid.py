@@ -65,7 +65,7 @@ INSTANTID = Method(
         "id_projector": RESAMPLER,
         "adapter": ADAPTER,
     },
-    encoder=encoder,
+    encoder=encoder,  # pyright: ignore[reportArgumentType] -- its cached digest is read like a property
     apply=apply,
     branches={"global": identity_net},
 )

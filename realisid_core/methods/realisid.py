@@ -85,7 +85,7 @@ REALISID = Method(
         "global": branch_part("global branch", hint_channels=1),
         "id_projector": PROJECTOR,
     },
-    encoder=encoder,
+    encoder=encoder,  # pyright: ignore[reportArgumentType] -- its cached digest is read like a property
     apply=apply,
     branches={"local": local_branch, "global": global_branch},
 )
