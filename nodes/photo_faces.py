@@ -115,7 +115,7 @@ def _asked(body: bytes) -> tuple[str, str, str, int, int]:
         raise ValueError(f"The request is not JSON; {form}.") from error
     if not isinstance(wanted, dict):
         raise ValueError(f"The request is {type(wanted).__name__}; {form}.")
-    texts = []
+    texts: list[str] = []
     for key, default in (("filename", ""), ("subfolder", ""), ("type", "output")):
         text = wanted.get(key, default)
         if not isinstance(text, str) or len(text) > LONGEST_PATH:
@@ -123,7 +123,8 @@ def _asked(body: bytes) -> tuple[str, str, str, int, int]:
         texts.append(text)
     width, height = wanted.get("width"), wanted.get("height")
     checked_frame(width, height)
-    return (*texts, width, height)
+    filename, subfolder, kind = texts
+    return filename, subfolder, kind, width, height  # pyright: ignore[reportReturnType] -- checked_frame looked at them
 
 
 ROUTES = (web.post("/realisid/faces", answer),)

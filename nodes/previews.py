@@ -14,6 +14,7 @@ from ..realisid_core.geometry import FaceBox, FaceBoxes, relative_size, square
 from ..realisid_core.perception.faces import Box, Face, Faces, crop_square, to_image, to_uint8
 from ..realisid_core.perception.landmarks import crop_frame, head_pose
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 LEAST_EDGE, MOST_EDGE = 512, 1024  # small pictures are enlarged, so that figures stay legible
 TILE = 512
 SURROUNDINGS = 0.5
@@ -88,7 +89,7 @@ def draw_layout(boxes: FaceBoxes, background: Tensor | None = None) -> Tensor:
     return to_image(picture)
 
 
-def _label_of(number: int, box: FaceBox, fraction: float, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
+def _label_of(number: int, box: FaceBox, fraction: float, size: int) -> tuple[str, Font]:
     """Number, name, relative size, and a font that has the name's letters; without the name where no font has them."""
     name = " ".join(box.name.split())
     name = name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 3] + "..."
@@ -98,15 +99,17 @@ def _label_of(number: int, box: FaceBox, fraction: float, size: int) -> tuple[st
     return label, font or _fonts(size)[0]
 
 
-def _has(font: ImageFont.FreeTypeFont, text: str) -> bool:
-    lacking = bytes(font.getmask(LACKING))
-    return not any(bytes(font.getmask(letter)) == lacking for letter in set(text) - {" "})
+def _has(font: Font, text: str) -> bool:
+    def drawn(letter: str) -> bytes:
+        return bytes(font.getmask(letter))  # pyright: ignore[reportArgumentType] -- Pillow's core has no types
+
+    return not any(drawn(letter) == drawn(LACKING) for letter in set(text) - {" "})
 
 
 @lru_cache(8)
-def _fonts(size: int) -> list[ImageFont.FreeTypeFont]:
+def _fonts(size: int) -> list[Font]:
     """Pillow's own font, which has ASCII only, and what the system has of others."""
-    fonts = [ImageFont.load_default(size)]
+    fonts: list[Font] = [ImageFont.load_default(size)]
     for name in SYSTEM_FONTS:
         with suppress(OSError):
             fonts.append(ImageFont.truetype(name, size))
@@ -115,7 +118,8 @@ def _fonts(size: int) -> list[ImageFont.FreeTypeFont]:
 
 def _clipped(box: Box, size: tuple[int, int], past: float) -> Box:
     """The box as far as it shows, and its edges `past` the picture's where they do not: large ones are slow to draw."""
-    return tuple(min(max(value, -past), edge + past) for value, edge in zip(box, size * 2, strict=True))
+    x0, y0, x1, y1 = (min(max(value, -past), edge + past) for value, edge in zip(box, size * 2, strict=True))
+    return x0, y0, x1, y1
 
 
 def _boxes(pixels: np.ndarray, found: list[Face]) -> Image.Image:

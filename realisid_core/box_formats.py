@@ -5,6 +5,7 @@ import math
 import reprlib
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 from .geometry import LONGEST_NAME, MAX_BOXES, FaceBox, FaceBoxes, checked, from_pixels, relative_size, square
 
@@ -75,7 +76,7 @@ def _entry(number: int, entry: object) -> dict:
     if not isinstance(name, str):
         raise ValueError(f'Face box {number} has the name {_shown(name)}; "name" must be text.')
     sides = ("size",) if "size" in entry else ("width", "height")
-    values = {"name": name}
+    values: dict[str, Any] = {"name": name}
     for key in ("x", "y", *sides):
         if key not in entry:
             raise ValueError(f'Face box {number} has no "{key}"; expected x, y and size.')
@@ -136,7 +137,7 @@ def read_bounding_boxes(value: object, name: str = "bboxes") -> list[list[dict]]
     return [[_bounding_box(next(numbers), box, name) for box in boxes] for boxes in images]
 
 
-def _bounding_box(number: int, box: object, name: str) -> dict:
+def _bounding_box(number: int, box: Any, name: str) -> dict:
     which = f"Bounding box {number} of {name}"
     try:
         values = {key: _number(box[key]) for key in ("x", "y", "width", "height")}
@@ -159,7 +160,7 @@ def _bounding_box(number: int, box: object, name: str) -> dict:
     return values | {"label": next(_labels(box), "")[:LONGEST_NAME]}
 
 
-def _number(value: object) -> float:
+def _number(value: Any) -> float:
     if isinstance(value, (bool, str, bytes)):
         raise TypeError
     return float(value)

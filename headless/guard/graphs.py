@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -270,7 +271,7 @@ def bounded(graph: Workflow) -> None:
                 inputs["batch_size"] = min(inputs["batch_size"], 2)
 
 
-def _resolved(graph: Workflow, value) -> float:
+def _resolved(graph: Workflow, value: Any) -> float:
     """A side in pixels: typed, or linked to the side that Location Boxes gives."""
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in graph:
         inputs = graph[value[0]]["inputs"]

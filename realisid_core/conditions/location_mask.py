@@ -25,5 +25,5 @@ def union_mask(boxes: FaceBoxes) -> Tensor:
     scale = min(1.0, LONGEST_MASK / max(boxes.height, boxes.width))
     mask = torch.zeros(1, round(boxes.height * scale), round(boxes.width * scale))
     for box in boxes.boxes:  # one at a time, for the memory
-        torch.maximum(mask, location_mask([box], *mask.shape[1:])[0], out=mask)
+        torch.maximum(mask, location_mask([box], mask.shape[1], mask.shape[2])[0], out=mask)
     return mask
