@@ -5,6 +5,8 @@
  * the frame's long edge. A frame is `{width, height}` in pixels.
  */
 
+import { t } from "./strings.js"
+
 export const FORMAT_VERSION = 1
 export const MAX_BOXES = 8
 export const SMALL_FACE = 1 / 6
@@ -27,7 +29,8 @@ export function sides(box, frame) {
 export function parseBoxes(text, frame) {
   const entries = text.trim() === "" ? [] : boxEntries(readJSON(text))
   if (entries.length > MAX_BOXES) {
-    throw new Error(`${entries.length} face boxes were given; at most ${MAX_BOXES} people fit one picture.`)
+    const values = { count: entries.length, most: MAX_BOXES }
+    throw new Error(t("{count} face boxes were given; at most {most} people fit one picture.", values))
   }
   return entries.map((entry, index) => parseBox(entry, index + 1, frame))
 }
@@ -50,7 +53,7 @@ export function sizeText(size) {
 
 /** "1/6.2, small face": what the editor shows and says of a box. */
 export function sizeDescription(size) {
-  return sizeText(size) + (size < SMALL_FACE ? ", small face" : "")
+  return size < SMALL_FACE ? t("{size}, small face", { size: sizeText(size) }) : sizeText(size)
 }
 
 export const rounded = (value) => Number(value.toFixed(DECIMALS))
@@ -58,12 +61,14 @@ const trimmed = (value) => String(Number(value.toFixed(1)))
 
 function readJSON(text) {
   if (text.length > LONGEST_TEXT) {
-    throw new Error(`The boxes are a text of ${text.length} characters; at most ${LONGEST_TEXT} are read.`)
+    const values = { found: text.length, most: LONGEST_TEXT }
+    throw new Error(t("The boxes are a text of {found} characters; at most {most} are read.", values))
   }
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw new Error(`The boxes are not JSON: ${error.message}. Expected a list such as [${EXAMPLE}].`)
+    const values = { error: error.message, example: `[${EXAMPLE}]` }
+    throw new Error(t("The boxes are not JSON: {error}. Expected a list such as {example}.", values))
   }
 }
 
@@ -72,70 +77,77 @@ function boxEntries(value) {
   if (isObject(value)) {
     const version = value.version ?? FORMAT_VERSION
     if (version !== FORMAT_VERSION) {
-      throw new Error(
-        `The boxes have format version ${JSON.stringify(version)}; this pack reads version ${FORMAT_VERSION}.`
-      )
+      const values = { found: JSON.stringify(version), own: FORMAT_VERSION }
+      throw new Error(t("The boxes have format version {found}; this pack reads version {own}.", values))
     }
     entries = value.boxes
   }
   if (!Array.isArray(entries)) {
-    throw new Error(`The boxes are ${JSON.stringify(entries)}; expected a list such as [${EXAMPLE}].`)
+    const values = { found: JSON.stringify(entries), example: `[${EXAMPLE}]` }
+    throw new Error(t("The boxes are {found}; expected a list such as {example}.", values))
   }
   return entries
 }
 
 function parseBox(entry, number, frame) {
   if (!isObject(entry)) {
-    throw new Error(`Face box ${number} is ${JSON.stringify(entry)}; expected an object such as ${EXAMPLE}.`)
+    const values = { number, found: JSON.stringify(entry), example: EXAMPLE }
+    throw new Error(t("Face box {number} is {found}; expected an object such as {example}.", values))
   }
   const name = entry.name ?? ""
   if (typeof name !== "string") {
-    throw new Error(`Face box ${number} has the name ${JSON.stringify(name)}; "name" must be text.`)
+    const values = { number, found: JSON.stringify(name) }
+    throw new Error(t('Face box {number} has the name {found}; "name" must be text.', values))
   }
   if ([...name].length > LONGEST_NAME) {
-    throw new Error(`The name of face box ${number} is too long; at most ${LONGEST_NAME} characters are kept.`)
+    const values = { number, most: LONGEST_NAME }
+    throw new Error(t("The name of face box {number} is too long; at most {most} characters are kept.", values))
   }
   const keys = "size" in entry ? ["x", "y", "size"] : ["x", "y", "width", "height"]
   for (const key of keys) requireNumber(entry, key, number)
 
-  const title = `Face box ${number}` + (name ? ` (${name})` : "")
+  const title = t("Face box {number}", { number }) + (name ? ` (${name})` : "")
   if (!keys.every((key) => Number.isFinite(entry[key]))) {
-    throw new Error(`${title} has a value that is not a finite number.`)
+    throw new Error(t("{title} has a value that is not a finite number.", { title }))
   }
   const size = "size" in entry ? entry.size : sizeOfRectangle(entry, frame, title)
-  if (size <= 0) throw new Error(`${title} has the size ${size}; a side must be greater than zero.`)
+  if (size <= 0) throw new Error(t("{title} has the size {size}; a side must be greater than zero.", { title, size }))
 
   const box = { x: entry.x, y: entry.y, size, name }
   if (isOutside(box, frame)) {
-    throw new Error(`${title} lies wholly outside the frame: x ${box.x}, y ${box.y}. Move it inside.`)
+    throw new Error(t("{title} lies wholly outside the frame: x {x}, y {y}. Move it inside.", { title, ...box }))
   }
   if (box.size > LARGEST_SIZE) {
-    throw new Error(
-      `${title} is ${box.size} times as large as the frame; at most ${LARGEST_SIZE} times. ` +
-        "Give sizes in fractions of the long edge, not in pixels."
-    )
+    throw new Error(t(
+      "{title} is {size} times as large as the frame; at most {most} times. " +
+        "Give sizes in fractions of the long edge, not in pixels.",
+      { title, size: box.size, most: LARGEST_SIZE }
+    ))
   }
   return box
 }
 
 function requireNumber(entry, key, number) {
-  if (!(key in entry)) throw new Error(`Face box ${number} has no "${key}"; expected x, y and size.`)
+  if (!(key in entry)) throw new Error(t('Face box {number} has no "{key}"; expected x, y and size.', { number, key }))
   if (typeof entry[key] !== "number") {
-    throw new Error(`Face box ${number} has "${key}": ${JSON.stringify(entry[key])}; expected a number.`)
+    const values = { number, key, found: JSON.stringify(entry[key]) }
+    throw new Error(t('Face box {number} has "{key}": {found}; expected a number.', values))
   }
 }
 
 function sizeOfRectangle({ width, height }, frame, title) {
   if (width <= 0 || height <= 0) {
-    throw new Error(`${title} has sides ${width} × ${height}; a side must be greater than zero.`)
+    throw new Error(t("{title} has sides {width} × {height}; a side must be greater than zero.", { title, width, height }))
   }
   const across = width * frame.width
   const down = height * frame.height
   if (Math.abs(across - down) > SQUARE_TOLERANCE * Math.max(across, down) + 1) {
-    throw new Error(
-      `${title} is ${across.toFixed(1)} × ${down.toFixed(1)} pixels in a ${frame.width}×${frame.height} frame; ` +
-        'a face box must be square. Give its side as "size" (a fraction of the long edge) and it always is.'
-    )
+    const values = { title, across: across.toFixed(1), down: down.toFixed(1), ...frame }
+    throw new Error(t(
+      "{title} is {across} × {down} pixels in a {width}×{height} frame; a face box must be square. " +
+        'Give its side as "size" (a fraction of the long edge) and it always is.',
+      values
+    ))
   }
   return Math.max(across, down) / longEdge(frame)
 }

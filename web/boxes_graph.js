@@ -2,6 +2,7 @@
 
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
+import { t } from "./strings.js"
 
 const DEFAULT_SIDE = 1024
 const PASS_THROUGH = 32
@@ -123,7 +124,7 @@ export async function facesIn(file, frame) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ ...file, ...frame }),
   })
-  const answer = await response.json().catch(() => ({ error: `The server answered ${response.status}.` }))
+  const answer = await response.json().catch(() => ({ error: t("The server answered {status}.", response) }))
   if (!response.ok) throw new Error(answer.error)
   return answer.boxes
 }

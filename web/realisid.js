@@ -43,11 +43,14 @@ app.registerExtension({
   name: "RealisID.LocationBoxes",
 
   init() {
-    setLanguage(app.ui.settings.getSettingValue("Comfy.Locale"))
+    const { settings } = app.ui
+    setLanguage(settings.getSettingValue("Comfy.Locale"))
+    settings.addEventListener("Comfy.Locale.change", ({ detail }) => setLanguage(detail.value))
   },
 
-  addCustomNodeDefs(definitions) {
-    const boxes = definitions[NODE]?.input?.required?.boxes
+  /** Here, not in addCustomNodeDefs: the page does not ask for those again when it loads the definitions anew. */
+  beforeRegisterNodeDef(_, { name, input }) {
+    const boxes = name === NODE && input?.required?.boxes
     if (boxes) boxes[1] = { ...boxes[1], widgetType: WIDGET }
   },
 

@@ -50,6 +50,13 @@ class TestPanel:
         stage.page.wait_for_timeout(300)
         assert stage.locate("").bounding_box()["width"] == pytest.approx(before, abs=1)
 
+    def test_definitions_loaded_anew_keep_it(self, stage):
+        kind = """async () => {
+            await app.refreshComboInNodes()
+            return LiteGraph.createNode(node.type).widgets.find(widget => widget.name === 'boxes').type
+        }"""
+        assert stage.page.evaluate(kind) == "REALISID_BOXES"
+
 
 class TestStrayGestures:
     def test_a_pinch_zooms_the_canvas_and_leaves_no_box(self, stage, fingers):

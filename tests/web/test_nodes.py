@@ -44,7 +44,7 @@ def optional_widgets(node: dict) -> set[str]:
     return {
         name
         for name, (kind, *_) in node["input"].get("optional", {}).items()
-        if kind in ("INT", "FLOAT", "BOOLEAN", "COMBO")
+        if kind in ("INT", "FLOAT", "BOOLEAN", "COMBO", "STRING")
     }
 
 

@@ -1,0 +1,35 @@
+"""The editor speaks the language that the page is set to."""
+
+import re
+
+import pytest
+
+TEXTS = """() => {
+    const root = document.querySelector('#tested')
+    const texts = [...root.querySelectorAll('*')].flatMap(e => [
+        ...[...e.childNodes].filter(child => child.nodeType === 3).map(child => child.textContent),
+        ...['title', 'aria-label', 'aria-description', 'placeholder', 'label'].map(name => e.getAttribute(name) ?? ''),
+    ])
+    return [...new Set(texts.map(text => text.trim()))]
+}"""
+NOT_WORDS = re.compile(r"Ctrl\+|Shift|Tab|Enter|Delete|Escape|Ada|^[XY\d\s/.×:,]*$")
+
+
+@pytest.fixture
+def chinese(page):
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.Locale', 'zh')")
+    yield
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.Locale', 'en')")
+
+
+def test_chinese_has_no_english_left(chinese, stage):
+    stage.set([(100, 100, 200, "Ada"), (600, 400, 100)])
+    stage.click(650, 450)
+    stage.page.mouse.click(*stage.at(650, 450), button="right")
+    menu = stage.page.locator(".realisid-menu button span").all_inner_texts()
+    stage.press("Escape")
+    texts = [NOT_WORDS.sub("", text) for text in [*stage.page.evaluate(TEXTS), *menu]]
+    assert [text for text in texts if re.search("[A-Za-z]{2,}", text)] == []
+    assert any("人物" in text for text in texts)
+    stage.set("{oops")
+    assert "人脸框不是 JSON" in stage.says()
