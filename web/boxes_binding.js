@@ -4,6 +4,7 @@ import { app } from "../../scripts/app.js"
 import { BoxesEditor } from "./boxes_editor.js"
 import { chosenFile, facesIn, fileURL, frameOf, isConnected, originOf, photoOf, promotedWidgets, settingsBefore } from "./boxes_graph.js"
 import { resultOf, rootOf } from "./boxes_runs.js"
+import { showPromoted } from "./boxes_promoted.js"
 import { t } from "./strings.js"
 
 const WIDGET = "REALISID_BOXES"
@@ -142,17 +143,18 @@ export class Binding {
   /** Where the text comes in by a wire, the stage shows what is known of it and from where it comes. */
   showConnected() {
     const promoted = promotedWidgets(this.node, "boxes")
-    const here = promoted?.some((widget) => widget.element === this.editor.element)
+    const here = promoted?.some(({ widget }) => widget.element === this.editor.element)
+    for (const { host, widget } of promoted ?? []) showPromoted(host, widget, () => this.editor.state.frame)
     if (here || !isConnected(this.node, "boxes")) {
       if (this.editor.guest) this.editor.showGuest(null)
       return
     }
     const origin = originOf(this.node, "boxes")
-    const source = promoted?.[0] ?? origin?.widgets?.find((widget) => widget.name === "value")
+    const source = promoted?.[0]?.widget ?? origin?.widgets?.find((widget) => widget.name === "value")
     const text = typeof source?.value === "string" ? source.value : ""
     const why = origin
       ? t("The boxes come from “{title}”. Disconnect it to draw them here.", { title: origin.title })
-      : t("The boxes belong to the subgraph's own node. Disconnect the input to draw them here.")
+      : t("The boxes belong to the subgraph's own node: click its picture of them to edit them.")
     this.editor.showGuest(text, why)
   }
 
@@ -243,7 +245,7 @@ function pinched(before, after) {
 
 /** The wheel and the middle button belong to the canvas, also over the editor; Nodes 2.0 sees to that itself. */
 function forwardToCanvas(root) {
-  const classic = () => !root.closest("[data-node-id]")
+  const classic = () => !root.closest("[data-node-id], dialog")
   root.addEventListener("wheel", (event) => {
     if (!classic()) return
     event.preventDefault()

@@ -1,5 +1,6 @@
 /** The location-box editor: turns buttons, fields and menus into operations on the state, and redraws. */
 
+import { openDialog } from "./boxes_dialog.js"
 import { MAX_BOXES } from "./boxes_format.js"
 import { bindKeys } from "./boxes_keys.js"
 import { openMenu } from "./boxes_menu.js"
@@ -174,6 +175,7 @@ export class BoxesEditor {
     this.#onClick(view.add, () => this.do((state) => state.add(), this.fullText))
     this.#onClick(view.backdropToggle, () => this.host.toggleBackdrop())
     this.#onClick(view.photo, () => this.#takeFaces())
+    view.enlarge.addEventListener("click", () => openDialog(this, t("Face boxes")))
     view.layout.addEventListener("change", () => this.#chooseLayout())
     view.people.addEventListener("click", (event) => {
       const index = view.boxes.findIndex(({ chip }) => chip.contains(event.target))

@@ -28,7 +28,9 @@ function sideOf(node, name, ran) {
   const origin = originOf(node, name)
   const given = origin && origin.type in GIVERS && !isConnected(origin, name)
   const shown = given ? origin.widgets?.find((widget) => widget.name === (GIVERS[origin.type] ?? name))?.value : undefined
-  return { side: sideFrom([shown, ran, own]), known: (shown ?? ran) !== undefined }
+  const promoted = promotedWidgets(node, name)?.filter(({ fed }) => !fed).map(({ widget }) => widget.value) ?? []
+  const set = shown ?? (new Set(promoted).size === 1 ? promoted[0] : undefined)
+  return { side: sideFrom([set, ran, own]), known: (set ?? ran) !== undefined }
 }
 
 const sideFrom = (values) => values.map(Number).find((side) => side >= 1) ?? DEFAULT_SIDE
@@ -65,8 +67,8 @@ export function originOf(node, name) {
 }
 
 /**
- * Where the input `name` comes from the subgraph that `node` is in: the widget of that name on each node of the subgraph.
- * Null where it does not.
+ * Where the input `name` comes from the subgraph that `node` is in, for each node of the subgraph: that node (`host`),
+ * its `widget` for it, and whether a wire comes in there (`fed`). Null where the input comes from elsewhere.
  */
 export function promotedWidgets(node, name) {
   const { graph } = node
@@ -76,7 +78,10 @@ export function promotedWidgets(node, name) {
   const root = graph.rootGraph
   const graphs = [root, ...(root.subgraphs?.values() ?? [])]
   const hosts = graphs.flatMap((one) => one.nodes).filter((other) => other.subgraph === graph)
-  return hosts.map((host) => host.widgets?.find((widget) => widget.name === input.name)).filter(Boolean)
+  return hosts.flatMap((host) => {
+    const widget = host.widgets?.find((other) => other.name === input.name)
+    return widget ? [{ host, widget, fed: isConnected(host, input.name) }] : []
+  })
 }
 
 export const isConnected = (node, name) => node.inputs?.find((slot) => slot.name === name)?.link != null

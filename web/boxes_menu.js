@@ -13,7 +13,8 @@ export function openMenu(items, x, y, closed) {
   menu.setAttribute("role", "menu")
   const rows = items.map((item) => (item ? row(item) : element("hr")))
   menu.append(...rows)
-  document.body.append(menu)
+  const inside = document.querySelector("dialog.realisid-dialog[open]") ?? document.body
+  inside.append(menu)
   const { width, height } = menu.getBoundingClientRect()
   menu.style.left = `${Math.max(0, Math.min(x, innerWidth - width - 4))}px`
   menu.style.top = `${Math.max(0, Math.min(y, innerHeight - height - 4))}px`

@@ -6,7 +6,7 @@ import { percentages } from "./boxes_placement.js"
 import { t } from "./strings.js"
 
 /** One a person, the same as in the server's previews; told apart by colour-blind eyes too (Okabe and Ito). */
-const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2", "#bbbbbb"]
+export const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2", "#bbbbbb"]
 const DARK = "#0072b2"
 /** As many people as fit in a row with their sizes. */
 const ROOMY = 4
@@ -28,6 +28,7 @@ export class BoxesView {
     ]))
     this.photo = button("photo", t("Put a box on every face in the background picture or in the connected boxes"), t("From photo"))
     this.backdropToggle = button("backdrop", t("Show the background picture"))
+    this.enlarge = button("enlarge", t("Edit in a large window"))
     this.undo = button("undo", t("Undo (Ctrl+Z)"))
     this.redo = button("redo", t("Redo (Ctrl+Y)"))
     this.clear = button("clear", t("Remove all boxes"))
@@ -35,7 +36,7 @@ export class BoxesView {
     bar.setAttribute("role", "toolbar")
     bar.setAttribute("aria-label", t("Face boxes"))
     bar.append(this.add, this.layout, this.photo, this.backdropToggle, element("span", { className: "rb-space" }))
-    bar.append(this.undo, this.redo, this.clear)
+    bar.append(this.enlarge, this.undo, this.redo, this.clear)
     return bar
   }
 

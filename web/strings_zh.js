@@ -1,8 +1,12 @@
 /** The texts of strings.js's `t` in Chinese, by the English one. tests/web/strings.test.mjs finds what is missing or left over. */
 export default {
   "The boxes come from “{title}”. Disconnect it to draw them here.": "人脸框来自“{title}”。断开连接后即可在这里绘制。",
-  "The boxes belong to the subgraph's own node. Disconnect the input to draw them here.":
-    "人脸框属于子图节点本身。断开该输入后即可在这里绘制。",
+  "The boxes belong to the subgraph's own node: click its picture of them to edit them.":
+    "人脸框属于子图节点本身：请点击那里的示意图来编辑。",
+  "Open the subgraph to take faces from its photo.": "要从照片取人脸，请打开子图。",
+  "Click to edit the face boxes": "点击以编辑人脸框",
+  "Edit in a large window": "在大窗口中编辑",
+  "Close (Escape)": "关闭（Escape）",
   "Run the graph once: the connected boxes are known after that.": "请先运行一次工作流：之后才知道连接的人脸框。",
   "Run the graph once: the connected background is known after that.": "请先运行一次工作流：之后才知道连接的背景图。",
   "There is no photo yet. Connect one to background, for example with Load Image.":

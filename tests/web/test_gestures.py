@@ -364,18 +364,59 @@ class TestConnectedBoxes:
         stage.set(BOXES)
         stage.page.evaluate(self.PROMOTE)
         stage.page.wait_for_timeout(400)
-        shared = stage.page.evaluate("() => Boolean(outer.widgets[0].element)")
+        shared = stage.page.evaluate("() => outer.widgets[0].element?.id === 'tested'")
         if not shared:  # newer pages give the subgraph's node a widget of its own
             stage.page.evaluate("() => app.canvas.openSubgraph(outer.subgraph, outer)")
             stage.locate(".rb-box").first.wait_for()
             assert stage.locate(".rb-label").all_inner_texts() == ["Ada", "Bo"]
             assert "subgraph's own node" in stage.says()
+            stage.page.evaluate("() => app.canvas.setGraph(app.rootGraph)")
+            self.edit_on_the_subgraphs_node(stage)
             return
         stage.settle()
         stage.drag((200, 200), (300, 200), key="Alt")
         assert json.loads(stage.page.evaluate("() => outer.widgets[0].value"))["boxes"][0]["x"] == pytest.approx(
             0.2, abs=0.01
         )
+
+    def edit_on_the_subgraphs_node(self, stage):
+        stage.page.wait_for_timeout(600)
+        editor = stage.page.locator(".realisid-boxes:visible")
+        if not editor.count():  # the canvas has a picture of them
+            stage.page.mouse.click(
+                *stage.page.evaluate(
+                    """() => {
+                        const { ds, canvas } = app.canvas
+                        const { x, y } = canvas.getBoundingClientRect()
+                        const middle = [outer.pos[0] + outer.size[0] / 2, outer.pos[1] + outer.widgets[0].y + 90]
+                        return [x + (middle[0] + ds.offset[0]) * ds.scale, y + (middle[1] + ds.offset[1]) * ds.scale]
+                    }"""
+                )
+            )
+            stage.page.locator("dialog.realisid-dialog").wait_for()
+        editor.locator("[data-action=add]").click()
+        stage.press("Escape", "Escape")
+        stage.page.locator("dialog.realisid-dialog").wait_for(state="detached")
+        assert len(json.loads(stage.page.evaluate("() => outer.widgets[0].value"))["boxes"]) == 3
+        prompt = stage.page.evaluate("async () => (await app.graphToPrompt()).output")
+        assert [len(json.loads(node["inputs"]["boxes"])["boxes"]) for node in prompt.values()] == [3]
+
+
+class TestLargeEditor:
+    def test_is_the_nodes_own_and_goes_back(self, stage):
+        stage.set(BOXES)
+        small = stage.locate(".rb-stage").bounding_box()["width"]
+        stage.locate("[data-action=enlarge]").click()
+        stage.settle()
+        assert stage.locate(".rb-stage").bounding_box()["width"] > 1.5 * small
+        stage.drag((200, 200), (300, 200), key="Alt")
+        stage.page.mouse.click(*stage.at(500, 100), button="right")
+        assert stage.page.locator(".realisid-menu").is_visible()
+        stage.press("Escape", "Escape", "Escape")
+        stage.page.locator("dialog.realisid-dialog").wait_for(state="detached")
+        stage.settle()
+        assert stage.locate(".rb-stage").bounding_box()["width"] == pytest.approx(small, abs=1)
+        assert stage.boxes()[0]["x"] == pytest.approx(0.2, abs=0.01)
 
 
 class TestRuns:

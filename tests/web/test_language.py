@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from conftest import PACK
 
 TEXTS = """() => {
     const root = document.querySelector('#tested')
@@ -33,3 +34,22 @@ def test_chinese_has_no_english_left(chinese, stage):
     assert any("人物" in text for text in texts)
     stage.set("{oops")
     assert "人脸框不是 JSON" in stage.says()
+
+
+def inputs(page: str) -> list[str]:
+    """The names that the page's lists begin with, as in "- `width`, `height`: ..."."""
+    firsts = re.findall(r"^- (`.*?)(?::|\uff1a|\uff08| \()", page, re.M)
+    return [name for first in firsts for name in re.findall("`([^`]+)`", first)]
+
+
+def test_every_help_page_is_there_in_chinese():
+    docs = PACK / "web" / "docs"
+    for page in sorted(docs.glob("*.md")):
+        chinese = docs / page.stem / "zh.md"
+        assert chinese.is_file(), f"{page.name} has no Chinese page"
+        text = chinese.read_text(encoding="utf-8")
+        english = page.read_text(encoding="utf-8")
+        assert re.findall(r"!\[[^]]*]\(([^)]*)\)", text) == re.findall(r"!\[[^]]*]\(([^)]*)\)", english)
+        assert inputs(text) == inputs(english), page.name
+        assert text.count("\n## ") == english.count("\n## ")
+        assert len(re.findall("[一-鿿]", text)) > 100
