@@ -19,6 +19,7 @@ NOT_WORDS = re.compile(r"Ctrl\+|Shift|Tab|Enter|Delete|Escape|Ada|^[XY\d\s/.×:,
 @pytest.fixture
 def chinese(page):
     page.evaluate("() => app.extensionManager.setting.set('Comfy.Locale', 'zh')")
+    page.wait_for_timeout(2500)  # the page loads its definitions and the graph anew
     yield
     page.evaluate("() => app.extensionManager.setting.set('Comfy.Locale', 'en')")
 
