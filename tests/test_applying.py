@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
+import comfy.sampler_helpers
 import pytest
 import torch
 from comfy.controlnet import ControlNet
@@ -177,3 +179,21 @@ def test_a_registered_deep_clone_is_among_the_models_of_a_newer_host(conditionin
     clone = control.deepclone_multigpu(torch.device("cpu"), autoregister=True)
     assert control.multigpu_clones == {torch.device("cpu"): clone}
     assert not newer or {id(model) for model in control.get_models()} >= {id(model) for model in clone.get_models()}
+
+
+def test_a_newer_host_relinks_the_clones_of_a_whole_chain(conditionings):
+    """What it does before it samples on several devices; here the second one is the CPU again."""
+    prepare = getattr(comfy.sampler_helpers, "preprocess_multigpu_conds", None)
+    if prepare is None:
+        pytest.skip("This host guides on one device.")
+    people, cpu = [person(1, LEFT)], torch.device("cpu")
+    conds = apply("local", *apply("global", *conditionings, miniature().realisid, people), miniature().realisid, people)
+    second = SimpleNamespace(load_device=cpu)
+    prepare({"positive": [conds[0][0][1]]}, SimpleNamespace(get_additional_models_with_key=lambda _: [second]), {})
+    control = conds[0][0][1]["control"]
+    clone = control.get_instance_for_device(cpu)
+    assert clone is not control
+    assert clone.previous_controlnet is control.previous_controlnet.get_instance_for_device(cpu)
+    assert clone.previous_controlnet is not control.previous_controlnet
+    cloned = [[[tokens, {**options, "control": clone}] for tokens, options in c] for c in conds]
+    assert close(sample(*cloned), sample(*conds), 2e-5)
