@@ -6,7 +6,8 @@ from typing import Any
 
 def check_number(name: str, value: Any, least: float, most: float) -> None:
     """Raises ValueError, naming `name`, unless `value` is a finite number from `least` to `most`; bool is none."""
-    if type(value) not in (int, float) or not math.isfinite(value) or not least <= value <= most:
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not least <= number <= most:
         raise ValueError(f"{name} is {value!r}; expected a number from {least:g} to {most:g}. Set it to one.")
 
 
@@ -18,7 +19,8 @@ def check_range(name: str, value: tuple[float, float]) -> None:
 
 def check_whole(name: str, value: object, least: int, most: int) -> None:
     """Raises ValueError, naming `name`, unless `value` is a whole number from `least` to `most`; bool is none."""
-    if type(value) is not int or not least <= value <= most:
+    number = value if isinstance(value, int) and not isinstance(value, bool) else math.nan
+    if not least <= number <= most:
         raise ValueError(f"{name} is {value!r}; expected a whole number from {least} to {most}. Set it to one.")
 
 

@@ -186,6 +186,14 @@ def box_number(boxes: FaceBoxes, box: str | int) -> int:
     )
 
 
+def refuse_several_pictures(persons: Sequence[Person]) -> None:
+    """Raises ValueError where the persons' boxes were drawn for frames of different sizes."""
+    frames = {person.frame for person in persons}
+    if len(frames) > 1:
+        sizes = " and ".join(f"{width}×{height}" for width, height in sorted(frames))
+        raise ValueError(f"The persons' face boxes are for different pictures: {sizes}. Use boxes of one picture size.")
+
+
 def combine(groups: Sequence[tuple[Person, ...]]) -> tuple[Person, ...]:
     """All persons of one picture.
 
@@ -194,10 +202,7 @@ def combine(groups: Sequence[tuple[Person, ...]]) -> tuple[Person, ...]:
     """
     persons = tuple(person for group in groups for person in group)
     check_persons(persons)
-    frames = {person.frame for person in persons}
-    if len(frames) > 1:
-        sizes = " and ".join(f"{width}×{height}" for width, height in sorted(frames))
-        raise ValueError(f"The persons' face boxes are for different pictures: {sizes}. Use boxes of one picture size.")
+    refuse_several_pictures(persons)
     for place, person in enumerate(persons, 1):
         for other_place, other in enumerate(persons[: place - 1], 1):
             if replace(person.box, name="") == replace(other.box, name=""):

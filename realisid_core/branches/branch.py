@@ -100,7 +100,7 @@ class Branch(ABC):
         return self.view.features(self.network, inputs, **self.control.extra_args)
 
     @abstractmethod
-    def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> Tensor | list[float]:
+    def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> Tensor | Sequence[float]:
         """How much of each person's features counts before their strength: everywhere [N], or cell by cell [N, H, W].
 
         Args:

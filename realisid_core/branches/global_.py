@@ -64,5 +64,5 @@ class GlobalBranch(Branch):
     def options(self) -> tuple:
         return *super().options(), self.sharing, self.one_pass
 
-    def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> Tensor | list[float]:
+    def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> Tensor | Sequence[float]:
         return self.sharing.shares(boxes, height, width)

@@ -15,7 +15,7 @@ class Sharing(Enum):
     OWN_REGION = "own region"  # those of the person whose face is the nearest
     AVERAGE = "average"  # the mean over the persons (RealisID, Fig. 2c): everyone's hair is the mean of all identities
 
-    def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> Tensor | list[float]:
+    def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> Tensor | Sequence[float]:
         """How much of each person's features counts: everywhere [N], or cell by cell [N, height, width]."""
         if self == Sharing.AVERAGE:
             return [1 / len(boxes)] * len(boxes)

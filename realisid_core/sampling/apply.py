@@ -7,7 +7,7 @@ from comfy.controlnet import ControlBase
 from ..branches.branch import Branch
 from ..checks import check_number
 from ..model import Conditioning
-from ..persons import Person, combine, refuse_foreign
+from ..persons import Person, combine, refuse_foreign, refuse_several_pictures
 from .control import BranchControl
 from .rows import IdentityMode, with_identity
 from .settings import DEFAULT, MOST_STRENGTH, Settings
@@ -35,7 +35,8 @@ def apply_branch(
         check_number(f"The {branch.name} strength of person {number}", branch.strength_of(person), 0.0, MOST_STRENGTH)
     if not settings.act or not branch.passes(persons):
         return positive, negative
-    new = BranchControl(branch, combine([tuple(persons)]), settings)
+    refuse_several_pictures(persons)
+    new = BranchControl(branch, persons, settings)
     controls: dict[ControlBase | None, ControlBase] = {}
 
     def control_after(previous: ControlBase | None) -> ControlBase:
@@ -43,8 +44,8 @@ def apply_branch(
             controls[previous] = joined(new, previous) or new.copy().set_previous_controlnet(previous)
         return controls[previous]
 
-    return tuple(
-        [
+    def with_branch(conditioning: Conditioning, identity: IdentityMode) -> Conditioning:
+        return [
             [
                 tokens,
                 {
@@ -55,8 +56,8 @@ def apply_branch(
             ]
             for tokens, options in conditioning
         ]
-        for conditioning, identity in ((positive, IdentityMode.GIVEN), (negative, IdentityMode.NULL))
-    )
+
+    return with_branch(positive, IdentityMode.GIVEN), with_branch(negative, IdentityMode.NULL)
 
 
 def joined(new: BranchControl, chain: ControlBase | None) -> ControlBase | None:

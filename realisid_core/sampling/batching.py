@@ -117,12 +117,12 @@ class Batching:
         shares = self._shares(item.row.boxes, feature)
         return sum(self.branch.strength_of(self.persons[person]) * shares[person] for person in item.persons)
 
-    def _shares(self, boxes: tuple[FaceBox, ...], feature: Tensor) -> Tensor | list[float]:
-        size = tuple(feature.shape[-2:])
+    def _shares(self, boxes: tuple[FaceBox, ...], feature: Tensor) -> Tensor | Sequence[float]:
+        size = height, width = tuple(feature.shape[-2:])
 
-        def compute() -> Tensor:
-            shares = self.branch.shares(boxes, *size)
-            return shares.to(feature) if isinstance(shares, Tensor) else shares
+        def compute() -> Tensor | Sequence[float]:
+            shares = self.branch.shares(boxes, height, width)
+            return shares if isinstance(shares, Sequence) else shares.to(feature)
 
         return self.cache.once(("shares", boxes, size), compute)
 

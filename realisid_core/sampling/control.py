@@ -99,11 +99,13 @@ class BranchControl(ControlBase):
         return bool(self.branch.passes(self.persons)) and self.strength != 0 and bool(in_range)
 
     def get_control(self, x_noisy, t, cond, batched_number, transformer_options) -> Injection | None:
+        assert self.run is not None, "the host calls pre_run first"
         show_prompts(transformer_options)
         previous = None
         if self.previous_controlnet is not None:
             previous = self.previous_controlnet.get_control(x_noisy, t, cond, batched_number, transformer_options)
-        rows = self._rows(x_noisy, t, cond, transformer_options.get(FRAME_KEY)) if self.acts_at(t[0]) else []
+        whole, sampling = transformer_options.get(FRAME_KEY), self.run.model.model_sampling
+        rows = self._rows(sampling, x_noisy, t, cond, whole) if self.acts_at(t[0]) else []
         different, numbers = distinct(rows)
         if not different:
             return previous
@@ -115,9 +117,9 @@ class BranchControl(ControlBase):
         per_row = map_injection(lambda feature: feature[numbers], sums)
         return self.control_merge(per_row, previous, output_dtype=None)
 
-    def _rows(self, x_noisy: Tensor, t: Tensor, cond: dict, whole: Size | None) -> list[Row]:
+    def _rows(self, sampling, x_noisy: Tensor, t: Tensor, cond: dict, whole: Size | None) -> list[Row]:
         """Each latent of the batch. `whole` is the size of the picture in cells, where the model's wrapper says it."""
-        sampling, dtype = self.run.model.model_sampling, self.branch.dtype
+        dtype = self.branch.dtype
         x = sampling.calculate_input(t, x_noisy).to(dtype).split(1)
         timesteps = sampling.timestep(t).to(dtype).split(1)
         y = branch_vector(cond.get("y"), self.branch.y_mode)

@@ -112,8 +112,7 @@ class Frame:
                 "A regional prompt's area has no cell in this picture. Make the area larger, or move it inside."
             )
         boxes = [person.box for person in persons]
-        part = None if hint is None or hint is self.hint() else _told(hint[0])
-        if part is not None and (part, hint.shape[-2:]) != (ALL, (self.height, self.width)):
+        if hint is not None and (part := self._part_in(hint)) is not None:
             boxes = [_seen_from_part(box, part) for box in boxes]
             height, width = whole or (side // LATENT_CELL for side in hint.shape[-2:])
         elif tile is not None:
@@ -125,6 +124,13 @@ class Frame:
         if tile is not None:
             boxes = [_seen_from_part(box, _told(tile)) for box in boxes]
         return tuple(boxes)
+
+    def _part_in(self, hint: Tensor) -> Part | None:
+        """The part that `hint` was cropped to; None where it is as this frame made it."""
+        if hint is self.hint():
+            return None
+        part = _told(hint[0])
+        return None if (part, tuple(hint.shape[-2:])) == (ALL, (self.height, self.width)) else part
 
     def _whole_size(self, area: Area, latent: Size, whole: Size | None) -> tuple[float, float]:
         """(height, width) in cells of the picture, where nobody cropped a hint.

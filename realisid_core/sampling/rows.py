@@ -83,8 +83,8 @@ def read_rows(rows: Tensor | None, number: int) -> list[tuple[IdentityMode, Area
     """
     if rows is None:
         return [(IdentityMode.OFF, WHOLE_FRAME)] * number
-    rows = comfy.utils.repeat_to_batch_size(rows, number).long()
-    return [(IdentityMode(identity), tuple(area)) for identity, *area in rows.tolist()]
+    each: Tensor = comfy.utils.repeat_to_batch_size(rows, number)
+    return [(IdentityMode(mode), (y, x, height, width)) for mode, y, x, height, width in each.long().tolist()]
 
 
 @dataclass(frozen=True)

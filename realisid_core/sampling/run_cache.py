@@ -7,6 +7,7 @@ at 32², and take 42 MB a person in bfloat16.
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import comfy.model_management
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ..attention.masked import cross_attentions
 
+Condition = TypeVar("Condition")
 LayerCache = dict[nn.Module, dict[Hashable, Tensor]]
 """What a layer gave for each key."""
 
@@ -31,10 +33,10 @@ class RunCache:
     """
 
     def __init__(self) -> None:
-        self.conditions: dict[Hashable, Tensor] = {}
+        self.conditions: dict[Hashable, Any] = {}
         self.layers: LayerCache = {}
 
-    def once(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
+    def once(self, key: Hashable, compute: Callable[[], Condition]) -> Condition:
         """The condition that `key` stands for."""
         if key not in self.conditions:
             self.conditions[key] = compute()
