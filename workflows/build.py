@@ -6,11 +6,11 @@ For the API each exists for the miniature and for SDXL; as graphs, for SDXL, and
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .layout import ui_graph
-from .notes import CHECKPOINT, CLIP_VISION, MODELS, REALISID, notes
+from .notes import CHECKPOINT, CLIP_VISION, INSTANTID_FILES, MODELS, REALISID, notes
 
 FOLDER = Path(__file__).parent
 NEGATIVE = "blurry, deformed, low quality"
@@ -27,6 +27,7 @@ class Base:
             better in place where they rest ("off").
         steps: of the sampler.
         cast: names and photos of three people: a shipped portrait's name, or a file in the input folder.
+        instantid: whether the identities are InstantID's, rather than RealisID's.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Base:
     without_identity: str
     steps: int
     cast: tuple[tuple[str, str], tuple[str, str], tuple[str, str]]
+    instantid: bool = False
 
 
 MINIATURE = Base(
@@ -50,6 +52,7 @@ SDXL = Base(
     30,
     (("Eileen", "astronaut.jpg"), ("Grace", "grace_hopper.jpg"), ("Ada", "astronaut.jpg")),
 )
+INSTANTID = replace(SDXL, cfg=5.0, instantid=True)
 
 
 @dataclass
@@ -76,6 +79,9 @@ def started(base: Base) -> Graph:
         graph.add("load", "RealisID_LoadMiniature", "Load the miniature")
     else:
         graph.add("load", "CheckpointLoaderSimple", "Load SDXL", ckpt_name=CHECKPOINT)
+    if base.instantid:
+        graph.add("realisid", "RealisID_LoadInstantID", "Load InstantID", **INSTANTID_FILES)
+    elif base is not MINIATURE:
         graph.add("vision", "CLIPVisionLoader", "Load CLIP vision", clip_name=CLIP_VISION)
         graph.add("realisid", "RealisID_LoadModel", "Load RealisID", file=REALISID)
     return graph
@@ -85,7 +91,8 @@ def models(graph: Graph) -> dict[str, list]:
     if graph.base is MINIATURE:
         return {name: graph["load", i] for i, name in enumerate(("model", "clip", "vae", "clip_vision", "realisid"))}
     checkpoint = {name: graph["load", i] for i, name in enumerate(("model", "clip", "vae"))}
-    return checkpoint | {"clip_vision": graph["vision"], "realisid": graph["realisid"]}
+    vision = {} if graph.base.instantid else {"clip_vision": graph["vision"]}
+    return checkpoint | vision | {"realisid": graph["realisid"]}
 
 
 def load_photo(graph: Graph, name: str, title: str, photo: str) -> list:
@@ -119,26 +126,15 @@ def detect(graph: Graph, who: str, image: list) -> list:
 
 
 def identity(graph: Graph, who: str, photo: str) -> list:
-    """The ID embedding of the person in a photo."""
-    faces = faces_of(graph, who, photo)
-    graph.add(
-        f"parsed_{who}",
-        "RealisID_ParseFaces",
-        f"Parse {who}",
-        faces=faces,
-        method="auto",
-        keep="face and hair",
-        size=512,
-    )
-    parts = models(graph)
-    graph.add(
-        f"id_{who}",
-        "RealisID_IDEmbedding",
-        f"Who {who} is",
-        realisid=parts["realisid"],
-        clip_vision=parts["clip_vision"],
-        faces=graph[f"parsed_{who}"],
-    )
+    """The ID embedding of the person in a photo; InstantID's is of the face as it is."""
+    faces, parts = faces_of(graph, who, photo), models(graph)
+    inputs = {"realisid": parts["realisid"]}
+    if not graph.base.instantid:
+        inputs["clip_vision"] = parts["clip_vision"]
+        kept = {"method": "auto", "keep": "face and hair", "size": 512}
+        graph.add(f"parsed_{who}", "RealisID_ParseFaces", f"Parse {who}", faces=faces, **kept)
+        faces = graph[f"parsed_{who}"]
+    graph.add(f"id_{who}", "RealisID_IDEmbedding", f"Who {who} is", **inputs, faces=faces)
     return graph[f"id_{who}"]
 
 
@@ -211,12 +207,14 @@ def finish(
     known = any(node["class_type"] == "RealisID_IDEmbedding" for node in graph.nodes.values())
     if known:
         conditioning = branches(graph, persons, *conditioning)
-    if any(name.startswith("words_") for name in graph.nodes):
-        options = {"weight": 0.8, "start": 0.0, "end": 1.0}
-        title = "Everyone reads their own words"
+    if base.instantid or any(name.startswith("words_") for name in graph.nodes):
+        options = {"weight": 0.8, "start": 0.0, "end": 1.0} | (
+            {"realisid": parts["realisid"]} if base.instantid else {}
+        )
+        title = "Identities in the prompt's place" if base.instantid else "Everyone reads their own words"
         graph.add("attention", "RealisID_IdentityAttention", title, model=model, persons=persons, **options)
         model = graph["attention"]
-    if known:
+    if known and not base.instantid:
         graph.add(
             "guidance",
             "RealisID_IdentityGuidance",
@@ -253,11 +251,9 @@ def finish(
 
 
 def branches(graph: Graph, persons: list, positive: list, negative: list) -> tuple[list, list]:
-    """Both branches on a pair of conditionings."""
-    for branch, options in (
-        ("Global", {"reuse": 1, "one_pass": False, "sharing": "own region"}),
-        ("Local", {"reuse": 1}),
-    ):
+    """Both branches on a pair of conditionings; InstantID has the global one."""
+    every = [("Global", {"reuse": 1, "one_pass": False, "sharing": "own region"}), ("Local", {"reuse": 1})]
+    for branch, options in every[:1] if graph.base.instantid else every:
         graph.add(
             branch.lower(),
             f"RealisID_Apply{branch}Branch",
@@ -266,7 +262,7 @@ def branches(graph: Graph, persons: list, positive: list, negative: list) -> tup
             negative=negative,
             realisid=models(graph)["realisid"],
             persons=persons,
-            strength=1.0,
+            strength=0.8 if graph.base.instantid else 1.0,
             start=0.0,
             end=1.0,
             **options,
@@ -368,6 +364,25 @@ def inpaint(graph: Graph) -> None:
     finish(graph, "inpaint", "a person wearing a white t-shirt, with a gray background", someone, graph["masked"])
 
 
+def instantid_one_person(graph: Graph) -> None:
+    """One person in the box you draw, with InstantID's public weights: your own photo today."""
+    someone = person(graph, *graph.base.cast[0], boxes(graph, (0.3, 0.16, 0.4)))
+    prompt = "a person wearing a red sweater, outdoors with a beach in the background"
+    finish(graph, "instantid_one_person", prompt, someone)
+
+
+def instantid_two_people(graph: Graph) -> None:
+    """Two people with InstantID's public weights, each in a box and with a prompt of their own."""
+    places = boxes(graph, (0.12, 0.24, 0.28), (0.6, 0.2, 0.28))
+    wearing = "a person wearing a red sweater", "a person wearing a black suit"
+    persons = [
+        person(graph, *someone, places, index, words=wearing[index])
+        for index, someone in enumerate(graph.base.cast[:2])
+    ]
+    prompt = "two persons, outdoors with a beach in the background"
+    finish(graph, "instantid_two_people", prompt, together(graph, *persons))
+
+
 Workflow = Callable[[Graph], None]
 WORKFLOWS: tuple[Workflow, ...] = (
     one_person,
@@ -392,10 +407,11 @@ def nodes_of(workflow: Workflow, base: Base) -> dict[str, dict]:
 def shipped(described: dict) -> Iterator[tuple[str, dict]]:
     """Path in this folder and content of every shipped workflow; `described` is the server's /object_info."""
     every = [(workflow, base) for base in (MINIATURE, SDXL) for workflow in WORKFLOWS]
-    for workflow, base in [(start_here, MINIATURE), *every]:
+    with_instantid = [(workflow, INSTANTID) for workflow in (instantid_one_person, instantid_two_people)]
+    for workflow, base in [(start_here, MINIATURE), *every, *with_instantid]:
         nodes = nodes_of(workflow, base)
         yield f"api/{workflow.__name__}_{base.name}.json", nodes
-        if base is SDXL or workflow is start_here:
+        if base is not MINIATURE or workflow is start_here:
             text = notes(nodes, inspect.getdoc(workflow) or "")
             yield f"{workflow.__name__}.json", ui_graph(nodes, described, text, MODELS)
 

@@ -63,6 +63,7 @@ SIZES = {
     "RealisID_IdentityGuidance": (270, 190),
     "RealisID_LoadMiniature": (300, 200),
     "RealisID_LoadModel": (320, 110),
+    "RealisID_LoadInstantID": (340, 160),
     "CheckpointLoaderSimple": (270, 100),
     "CLIPVisionLoader": (320, 60),
     "CLIPTextEncode": (340, 120),

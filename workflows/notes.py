@@ -6,6 +6,11 @@ from .layout import Step
 CHECKPOINT = "sd_xl_base_1.0.safetensors"
 CLIP_VISION = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
 REALISID = "realisid_sdxl.safetensors"
+INSTANTID_FILES = {
+    "identitynet": "diffusion_pytorch_model.safetensors",
+    "ip_adapter": "ip-adapter.bin",
+    "recogniser": "models/antelopev2/glintr100.onnx",
+}
 
 # ComfyUI offers these for download where a file of that name is missing.
 MODELS = {
@@ -25,12 +30,17 @@ LOADING_SDXL = f"""\
 SDXL base or a fine-tune, CLIP ViT-H (its download is called *model.safetensors*: save it in `models/clip_vision` as \
 `{CLIP_VISION}`), and in `models/realisid` a RealisID model. None is published for SDXL; train one with \
 `python -m realisid_core.training` (see the README)."""
+LOADING_INSTANTID = """\
+SDXL base or a fine-tune, and InstantID's files as its users have them: IdentityNet in `models/controlnet`, \
+`ip-adapter.bin` in `models/instantid`, `glintr100.onnx` in `models/insightface/models/antelopev2`. Their terms: \
+research only. Nothing is downloaded."""
 LOADING_PLAIN = "SDXL base or a fine-tune. Nothing else is needed."
 LOADING_MINIATURE = """\
 The **miniature** ships with the pack: SDXL's parts, small. It draws the people of its own little world."""
 OWN_PHOTO = "Choose a photo of each person in **Load Image**. "
 EXAMPLE_PHOTO = "The miniature knows drawn people like this one only; the graphs for SDXL take your own photos. "
 IDENTITY = "The photo's largest face, without the background, becomes the *ID embedding*: who it is."
+IDENTITY_AS_IT_IS = "The photo's largest face, put upright, becomes the *ID embedding*: who it is."
 WORDS = (
     "Each person has **own words**: clothes, hair, what they do. They act in that person's part of the picture only."
 )
@@ -43,26 +53,36 @@ DONOR = "This face gives head pose and expression, not likeness. Without it, the
 PROMPTING = """\
 Describe clothes, place and style: who it is comes from the photo. The *global branch* lays out the picture, \
 the *local branch* draws each face enlarged."""
-SAMPLING_PLAIN = "*Identity Attention* gives everyone their own words. Press **Run**."
+PROMPTING_INSTANTID = """\
+Describe place and style: who it is comes from the photo. The *global branch* is IdentityNet: it draws each face in \
+its box."""
+SAMPLING_PLAIN = "*Identity Attention* shows everyone in their own part of the picture. Press **Run**."
 SAMPLING = "`identity_guidance` pushes the likeness, the sampler's `cfg` the prompt. Press **Run**."
 
 
 def notes(workflow: dict, about: str) -> dict[Step, str]:
     """A text for each step of a workflow; the first begins with what the workflow is about."""
     kinds = _kinds(workflow)
-    known, spoken = "RealisID_IDEmbedding" in kinds, "RealisID_IdentityAttention" in kinds
+    known = "RealisID_IDEmbedding" in kinds
     loading = LOADING_SDXL if known else LOADING_PLAIN
+    instantid = "RealisID_LoadInstantID" in kinds
+    if instantid:
+        loading = LOADING_INSTANTID
     if "RealisID_LoadMiniature" in kinds:
         loading = LOADING_MINIATURE
     photo = EXAMPLE_PHOTO if "RealisID_ExamplePortrait" in kinds else OWN_PHOTO
-    who = ([photo + IDENTITY] if known else []) + ([WORDS] if spoken else [])
+    spoken = any(name.startswith("words_") for name in workflow)
+    read = IDENTITY_AS_IT_IS if instantid else IDENTITY
+    who = ([photo + read] if known else []) + ([WORDS] if spoken else [])
     return {
         layout.MODELS: f"**{about}**\n\n{loading}",
         layout.WHO: "\n\n".join(who),
         layout.WHERE: DRAWING if "boxes" in workflow else REPLACING,
         layout.POSE: DONOR,
-        layout.PROMPT: "\n\n".join(([PROMPTING] if known else []) + ([SHARED] if spoken else [])),
-        layout.SAMPLE: SAMPLING if known else SAMPLING_PLAIN,
+        layout.PROMPT: "\n\n".join(
+            ([PROMPTING_INSTANTID if instantid else PROMPTING] if known else []) + ([SHARED] if spoken else [])
+        ),
+        layout.SAMPLE: SAMPLING if known and not instantid else SAMPLING_PLAIN,
     }
 
 
