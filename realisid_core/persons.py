@@ -9,7 +9,7 @@ from torch import Tensor
 from .geometry import FaceBox, FaceBoxes
 from .identity.encoder import Encoded, IDEmbedding
 from .model import RealisIDModel
-from .perception import Faces
+from .perception import Faces, require_faces
 from .perception.landmarks import checked_frames, landmarked
 
 LONGEST_NAME = 200  # characters of a box's name that are looked at
@@ -65,8 +65,7 @@ def embed_person(realisid: RealisIDModel, image_encoder: object, faces: Faces) -
             kind.
     """
     encoder = realisid.encoder  # before the work that its lack would waste
-    if len(faces) == 0:
-        raise ValueError("faces holds no face. Connect faces that RealisID_DetectFaces found.")
+    require_faces(faces)
     for number, found in enumerate(faces.faces, 1):
         if len(found) > 1:
             raise ValueError(

@@ -1,14 +1,17 @@
 """Faces are found where they are, and what cannot be done is said so."""
 
+import json
 import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import folder_paths
 import numpy as np
 import photos
 import pytest
 import torch
+from realisid_pack.nodes.detect import DetectFaces
 from realisid_pack.nodes.previews import boxes_picture
 
 from realisid_core.perception import Faces, crop_square, detect_faces, faces_from_boxes, masked_crops, require_faces
@@ -60,6 +63,21 @@ def test_a_face_picked_by_its_number_is_shown_with_it():
     assert [face.number for face in second.faces[0]] == [2]
     first = Faces(both.image, [[replace(second.faces[0][0], number=1)]])
     assert not torch.equal(boxes_picture(second), boxes_picture(first))  # another colour and label
+
+
+def test_the_former_index_keeps_its_meaning(tmp_path, monkeypatch):
+    """Counted from 0, -1 for all; `face` counts from 1, 0 for all."""
+    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
+
+    def numbers(**picked) -> list[int]:
+        faces = DetectFaces.execute(photos.side_by_side(), "yunet", 0.6, "left to right", 0, 0.0, **picked)[0]
+        return [face.number for face in faces.faces[0]]
+
+    assert numbers() == numbers(face=0) == numbers(index=-1) == numbers(face=0, index=-2) == [1, 2]
+    assert numbers(face=2) == numbers(index=1) == numbers(face=2, index=-2) == [2]
+    assert numbers(face=1) == numbers(index=0) == [1]
+    details = DetectFaces.execute(photos.side_by_side(), "yunet", 0.6, "left to right", 0, 0.0, face=2)[2]
+    assert json.loads(details)["faces"][0][0]["number"] == 2
 
 
 def test_the_most_confident_comes_first():

@@ -81,7 +81,7 @@ def test_a_clip_vision_model_of_another_kind_is_refused_with_both_sizes(faces):
 
 
 def test_no_face_and_no_projector_are_named(faces):
-    with pytest.raises(ValueError, match="faces holds no face"):
+    with pytest.raises(ValueError, match="no face in the faces input"):
         embed(Faces(photo("astronaut"), [[]]))
     with pytest.raises(ValueError, match="has no ID projector"):
         embed(faces, without_projector(miniature().realisid))

@@ -131,6 +131,15 @@ def test_each_chosen_saving_changes_the_picture(client):
         ("faces_Mara", {"face": 5}, "Face 5 was asked for"),
         ("faces_Mara", {"face": 0, "index": 5}, "Face 6 was asked for"),
         ("faces_Mara", {"threshold": 1.0}, "1.0"),
+        ("faces_Mara", {"threshold": "NaN"}, "threshold is nan"),
+        ("faces_Mara", {"order": "zz"}, "order"),
+        ("parsed_Mara", {"keep": {"face": 1}}, "keep"),
+        ("boxes", {"width": 1}, "smaller than min of 16"),
+        ("boxes", {"height": 10**6}, "bigger than max of 16384"),
+        ("boxes", {"width": "abc"}, "width"),
+        ("boxes", {"boxes": "[" * 3000}, "too deep"),
+        ("boxes", {"boxes": {"version": 1, "boxes": []}}, "not JSON"),
+        ("boxes", {"boxes": '[{"x": 0, "y": 0, "size": 100000}]'}, "times as large as the frame"),
     ],
 )
 def test_bad_input_is_refused_on_the_node_that_got_it(client, node, changes, says):
@@ -139,6 +148,7 @@ def test_bad_input_is_refused_on_the_node_that_got_it(client, node, changes, say
     with pytest.raises(WorkflowError) as refusal:
         client.run(workflow)
     assert says in refusal.value.errors[node]
+    assert refusal.value.errors[node].count("Face box 1") <= 1  # the host repeats it for each input that is named
 
 
 def test_two_persons_in_one_box_are_refused_and_a_box_without_a_person_is_named(client):
