@@ -1,12 +1,11 @@
 """InstantID's public files, from the folders that its users already have."""
 
 import os
-from pathlib import Path
 
-import folder_paths
 from comfy_api.latest import io, ui
 
 from ..realisid_core.public_files import load_instantid
+from .files import add_folder, listed, path_of
 from .sockets import RealisIDModel
 
 CONTROLNETS, ADAPTERS = "controlnet", "instantid"
@@ -16,16 +15,20 @@ TERMS = (
     "non-commercial research only."
 )
 
-for name, folder in ((ADAPTERS, "instantid"), (RECOGNISERS, "insightface")):
-    folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, folder))
+IDENTITYNET_FILES = CONTROLNETS, ".safetensors", ".bin", ".pth"
+ADAPTER_FILES = ADAPTERS, ".bin", ".safetensors"
+RECOGNISER_FILES = RECOGNISERS, ".onnx"
+
+add_folder(ADAPTERS, "instantid")
+add_folder(RECOGNISERS, "insightface")
 
 
-def _files(folder: str, *endings: str) -> list[str]:
-    return folder_paths.filter_files_extensions(folder_paths.get_filename_list(folder), list(endings))
-
-
-def _path(folder: str, file: str) -> Path:
-    return Path(folder_paths.get_full_path_or_raise(folder, file))
+def _paths(identitynet: str, ip_adapter: str, recogniser: str) -> list[str]:
+    return [
+        path_of("identitynet", identitynet, *IDENTITYNET_FILES),
+        path_of("ip_adapter", ip_adapter, *ADAPTER_FILES),
+        path_of("recogniser", recogniser, *RECOGNISER_FILES),
+    ]
 
 
 class LoadInstantID(io.ComfyNode):
@@ -39,17 +42,17 @@ class LoadInstantID(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "identitynet",
-                    options=_files(CONTROLNETS, ".safetensors", ".bin", ".pth"),
+                    options=listed(*IDENTITYNET_FILES),
                     tooltip="IdentityNet: InstantID's ControlNet, in models/controlnet.",
                 ),
                 io.Combo.Input(
                     "ip_adapter",
-                    options=_files(ADAPTERS, ".bin", ".safetensors"),
+                    options=listed(*ADAPTER_FILES),
                     tooltip="InstantID's ip-adapter.bin, or a .safetensors of it, in models/instantid.",
                 ),
                 io.Combo.Input(
                     "recogniser",
-                    options=_files(RECOGNISERS, ".onnx"),
+                    options=listed(*RECOGNISER_FILES),
                     tooltip="insightface's recogniser glintr100.onnx, in models/insightface/models/antelopev2. "
                     "AuraFace's file of the same name is another network and is refused.",
                 ),
@@ -63,12 +66,9 @@ class LoadInstantID(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, identitynet: str, ip_adapter: str, recogniser: str) -> list[float]:
-        files = (CONTROLNETS, identitynet), (ADAPTERS, ip_adapter), (RECOGNISERS, recogniser)
-        return [os.path.getmtime(_path(*file)) for file in files]
+        return [os.path.getmtime(path) for path in _paths(identitynet, ip_adapter, recogniser)]
 
     @classmethod
     def execute(cls, identitynet: str, ip_adapter: str, recogniser: str) -> io.NodeOutput:
-        realisid = load_instantid(
-            _path(CONTROLNETS, identitynet), _path(ADAPTERS, ip_adapter), _path(RECOGNISERS, recogniser)
-        )
+        realisid = load_instantid(*_paths(identitynet, ip_adapter, recogniser))
         return io.NodeOutput(realisid, ui=ui.PreviewText(f"{realisid.describe()}. {TERMS}"))

@@ -2,29 +2,15 @@
 
 import os
 
-import folder_paths
 from comfy_api.latest import io, ui
 
 from ..realisid_core.checkpoint import load_checkpoint
-from .choices import chosen
+from .files import add_folder, listed, path_of
 from .sockets import RealisIDModel
 
-FOLDER = "realisid"
+FOLDER, ENDING = "realisid", ".safetensors"
 
-folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
-
-
-def _files() -> list[str]:
-    return folder_paths.filter_files_extensions(folder_paths.get_filename_list(FOLDER), [".safetensors"])
-
-
-def _path(file: str) -> str:
-    if not (files := _files()):
-        raise ValueError(
-            "There is no .safetensors file in models/realisid. Put a trained RealisID checkpoint there, or take Load "
-            "Miniature, which ships with the pack."
-        )
-    return folder_paths.get_full_path_or_raise(FOLDER, chosen("file", file, files))
+add_folder(FOLDER, FOLDER)
 
 
 class LoadModel(io.ComfyNode):
@@ -38,7 +24,7 @@ class LoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=_files(),
+                    options=listed(FOLDER, ENDING),
                     tooltip="A .safetensors file in ComfyUI's folder models/realisid.",
                 ),
             ],
@@ -51,9 +37,9 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> float:
-        return os.path.getmtime(_path(file))
+        return os.path.getmtime(path_of("file", file, FOLDER, ENDING))
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        realisid = load_checkpoint(_path(file))
+        realisid = load_checkpoint(path_of("file", file, FOLDER, ENDING))
         return io.NodeOutput(realisid, ui=ui.PreviewText(realisid.describe()))

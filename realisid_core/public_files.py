@@ -29,7 +29,9 @@ OTHER_ADAPTERS = {
 MOST_NESTED = 2
 
 
-def load_instantid(identity_net: Path, adapter: Path, recogniser: Path | None, base: str = "sdxl") -> RealisIDModel:
+def load_instantid(
+    identity_net: str | Path, adapter: str | Path, recogniser: str | Path | None, base: str = "sdxl"
+) -> RealisIDModel:
     """InstantID in the parts of this pack.
 
     Args:

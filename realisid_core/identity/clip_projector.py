@@ -63,8 +63,12 @@ class CLIPProjectorEncoder:
         self.image_encoder, self.fingerprint = image_encoder, fingerprint
         self.path = path
 
-    @cached_property
+    @property
     def digest(self) -> str:
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return digest(self.projector.model)
 
     def embed(self, image_encoder: object, faces: Faces) -> Encoded:
@@ -109,9 +113,10 @@ def clip_features(clip_vision: Any, crops: Tensor) -> Tensor:
 
     Raises ValueError where `clip_vision` is no CLIP vision model.
     """
-    if not hasattr(clip_vision, "encode_image"):
+    encode = getattr(clip_vision, "encode_image", None)
+    if encode is None:
         raise ValueError(f"clip_vision is a {type(clip_vision).__name__}; expected what Load CLIP Vision gives.")
-    return clip_vision.encode_image(crops, crop=False)["penultimate_hidden_states"]
+    return encode(crops, crop=False)["penultimate_hidden_states"]
 
 
 def fingerprint_of(clip_vision: ClipVisionModel) -> str:

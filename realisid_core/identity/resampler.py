@@ -140,8 +140,12 @@ class RecogniserEncoder:
         self.resampler = resampler
         self.recogniser = recogniser
 
-    @cached_property
+    @property
     def digest(self) -> str:
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return digest(self.resampler.model)
 
     def embed(self, image_encoder: object, faces: Faces) -> Encoded:
