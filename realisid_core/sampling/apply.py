@@ -36,6 +36,7 @@ def apply_branch(
     if not settings.act or not branch.passes(persons):
         return positive, negative
     refuse_several_pictures(persons)
+    _ = branch.null_tokens  # a checkpoint without them is refused here, not by the sampler
     new = BranchControl(branch, persons, settings)
     controls: dict[ControlBase | None, ControlBase] = {}
 
