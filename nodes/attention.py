@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..realisid_core.attention.identity_attention import SHARE
 from ..realisid_core.sampling.apply_attention import apply_attention
+from ..realisid_core.sampling.identity_attention import SHARE
 from .apply import ANY_SIZE
 from .sockets import Persons, RealisIDModel
 

@@ -11,12 +11,12 @@ from comfy.patcher_extension import WrappersMP
 from pictures import LEFT, RIGHT, apply, close, miniature, passes_counted, person, prompt, sample
 
 from realisid_core.attention.decoupled import Identities
-from realisid_core.attention.identity_attention import IdentityAttention
 from realisid_core.attention.regional import level_regions
 from realisid_core.attention.unet_layers import cross_attentions
 from realisid_core.geometry import FaceBox
 from realisid_core.resampling import own_regions
 from realisid_core.sampling.guidance import IdentityGuidance
+from realisid_core.sampling.identity_attention import IdentityAttention
 from realisid_core.sampling.rows import IdentityMode, with_identity
 
 PROMPTS = "two persons, with a gray background", "blurry"

@@ -1,6 +1,7 @@
 """The house: which folder may import which, and how long a file and a function may be (CONTRIBUTING.md)."""
 
 import ast
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +10,6 @@ from conftest import PACK
 
 CORE = sorted(PACK.glob("realisid_core/**/*.py"))
 NODES = [PACK / "__init__.py", *sorted(PACK.glob("nodes/*.py"))]
-NOT_YET = {
-    "attention/identity_attention.py",
-    "attention/unet_call.py",
-}  # being rewritten
 MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 300, 60
 
 
@@ -38,8 +35,7 @@ def towards(files: list[Path], *folders: str) -> list[str]:
 
 
 def test_the_core_imports_neither_research_nor_nodes():
-    settled = [file for file in CORE if file.relative_to(PACK / "realisid_core").as_posix() not in NOT_YET]
-    assert towards(settled, "research", "nodes", "headless", "workflows", "benchmarks", "tests") == []
+    assert towards(CORE, "research", "nodes", "headless", "workflows", "benchmarks", "tests") == []
 
 
 def test_the_nodes_import_no_research():
@@ -49,16 +45,13 @@ def test_the_nodes_import_no_research():
 def test_within_the_core_parts_know_neither_methods_nor_what_samples_and_trains():
     parts = ["identity", "conditions", "branches", "injection", "attention", "metrics", "perception"]
     pure = ["geometry", "box_formats", "resampling"]
-    settled = [file for file in CORE if file.relative_to(PACK / "realisid_core").as_posix() not in NOT_YET]
-    files = [file for file in settled if set(file.relative_to(PACK).with_suffix("").parts) & {*parts, *pure}]
+    files = [file for file in CORE if set(file.relative_to(PACK).with_suffix("").parts) & {*parts, *pure}]
     above = [f"realisid_core.{name}" for name in ("methods", "sampling", "training")]
     assert [wrong for wrong in towards(files, "realisid_core") if wrong.split()[-1].startswith(tuple(above))] == []
 
 
 @pytest.mark.parametrize("file", CORE, ids=lambda file: file.relative_to(PACK).as_posix())
 def test_files_and_functions_of_the_core_are_short(file):
-    if file.relative_to(PACK / "realisid_core").as_posix() in NOT_YET:
-        pytest.skip("NOT_YET")
     source = file.read_text(encoding="utf-8")
     assert len(source.splitlines()) <= MOST_LINES_OF_A_FILE
     functions = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
@@ -70,3 +63,14 @@ def test_tests_that_need_research_live_in_its_folder():
     """So that all others pass with research/ removed."""
     elsewhere = [file for file in PACK.glob("tests/**/*.py") if file.parent.name != "research"]
     assert towards(elsewhere, "research") == []
+
+
+@pytest.mark.parametrize(
+    "folder", ["realisid_core", "nodes", "research", "headless", "workflows", "benchmarks", "tests"]
+)
+def test_identifiers_are_ascii(folder):
+    """Greek letters stay in docstrings and messages."""
+    for file in PACK.glob(f"{folder}/**/*.py"):
+        with tokenize.open(file) as source:
+            names = {token.string for token in tokenize.generate_tokens(source.readline) if token.type == tokenize.NAME}
+        assert not [name for name in names if not name.isascii()], file

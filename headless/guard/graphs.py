@@ -277,7 +277,7 @@ def _resolved(graph: Workflow, value: Any) -> float:
         inputs = graph[value[0]]["inputs"]
         value = max(_resolved(graph, inputs.get(side)) for side in ("width", "height"))
     try:
-        number = float(value)
+        number = float(value)  # pyright: ignore[reportArgumentType] -- whatever it is
     except (TypeError, ValueError):
         return 0
     return number if math.isfinite(number) else 0

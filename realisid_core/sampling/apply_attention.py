@@ -6,10 +6,10 @@ from comfy.model_base import SDXL
 from comfy.model_patcher import ModelPatcher
 
 from ..attention.decoupled import read_identities
-from ..attention.identity_attention import SHARE, IdentityAttention
 from ..attention.unet_layers import cross_attentions
 from ..model import RealisIDModel
 from ..persons import Person, combine, refuse_foreign
+from .identity_attention import SHARE, IdentityAttention
 
 ADAPTER = "adapter"
 WEIGHT = 0.8

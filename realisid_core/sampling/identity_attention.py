@@ -17,15 +17,15 @@ from comfy.model_base import SDXL
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ..attention.decoupled import Identities
+from ..attention.unet_layers import cross_attentions
 from ..checks import check_flag, check_number, check_range
 from ..persons import Person
-from ..sampling.control import BranchControl
-from ..sampling.frames import Frame
-from ..sampling.rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, RowCondition, read_rows
-from ..sampling.settings import MOST_STRENGTH
-from .decoupled import Identities
+from .control import BranchControl
+from .frames import Frame
+from .rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, RowCondition, read_rows
+from .settings import MOST_STRENGTH
 from .unet_call import Row, UnetCall
-from .unet_layers import cross_attentions
 
 KEY = "realisid_attention"
 SHARE = 0.05  # of 1, 0.37, 0.05 and 0, the one with the most right shirts on people for choosing

@@ -8,11 +8,11 @@ import torch
 from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
 
+from ..attention.decoupled import Identities
+from ..attention.regional import joint_attention, joint_bias, level_regions
+from ..attention.unet_layers import Place
 from ..geometry import FaceBox
-from ..sampling.rows import IdentityMode
-from .decoupled import Identities
-from .regional import joint_attention, joint_bias, level_regions
-from .unet_layers import Place
+from .rows import IdentityMode
 
 
 @dataclass(frozen=True)
