@@ -25,11 +25,11 @@ from comfy.ops import disable_weight_init  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from benchmarks.sdxl import TOKENS, UNET, randomise  # noqa: E402
-from realisid_core.attention.identity_attention import SHARE  # noqa: E402
-from realisid_core.attention.unet_call import Row, UnetCall  # noqa: E402
 from realisid_core.attention.unet_layers import cross_attentions  # noqa: E402
 from realisid_core.geometry import FaceBox  # noqa: E402
+from realisid_core.sampling.identity_attention import SHARE  # noqa: E402
 from realisid_core.sampling.rows import IdentityMode  # noqa: E402
+from realisid_core.sampling.unet_call import Row, UnetCall  # noqa: E402
 
 
 class Bench:

@@ -85,7 +85,7 @@ class Batching:
             [item.boxes[0] for item in items],
             torch.cat([self._hint(*pair, x) for pair in zip(hints, items, strict=True)]),
             torch.cat([self._tokens(key, x) for key in tokens]),
-            None if rows[0].y is None else torch.cat([row.y for row in rows]),
+            None if rows[0].y is None else torch.cat([row.y for row in rows if row.y is not None]),
         )
         network, layers = self.branch.network, self.cache.layers
         budget = layer_budget(network, layers, self.branch.null_tokens.shape[1], self.model, self.unet_batch, x)
@@ -152,8 +152,8 @@ class Reuse:
         """`compute()`, or what it gave for `key` at one of the last noise levels."""
         if self.every == 1:
             return compute()
-        if (sigma := float(sigma)) != self.sigma:
-            self.sigma, self.evaluation = sigma, self.evaluation + 1
+        if float(sigma) != self.sigma:
+            self.sigma, self.evaluation = float(sigma), self.evaluation + 1
             oldest = self.evaluation - self.every
             self.stored = {key: entry for key, entry in self.stored.items() if entry[0] > oldest}
         if key not in self.stored:

@@ -125,7 +125,10 @@ class BranchControl(ControlBase):
         y = branch_vector(cond.get("y"), self.branch.y_mode)
         y = [None] * len(x) if y is None else repeat_to_batch_size(y, len(x)).to(x_noisy.device, dtype).split(1)
         marks = read_rows(cond.get(ROW_KEY), len(x))
-        boxes = [self._boxes(number, *mark, tuple(x_noisy.shape[-2:]), whole) for number, mark in enumerate(marks)]
+        boxes = [
+            self._boxes(number, *mark, (x_noisy.shape[-2], x_noisy.shape[-1]), whole)
+            for number, mark in enumerate(marks)
+        ]
         identities = [identity for identity, _ in marks]
         return [Row(*values) for values in zip(identities, boxes, x, timesteps, y, strict=True)]
 

@@ -109,7 +109,7 @@ class Row:
         return (
             (self.identity, self.boxes) == (other.identity, other.boxes)
             and torch.equal(self.x, other.x)
-            and (self.y is None or torch.equal(self.y, other.y))
+            and (self.y is None or (other.y is not None and torch.equal(self.y, other.y)))
         )
 
 

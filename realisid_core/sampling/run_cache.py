@@ -49,7 +49,7 @@ def token_projections(network: nn.Module) -> list[nn.Linear]:
 
 
 def layer_budget(
-    network: nn.Module, layers: LayerCache, tokens: int, model: BaseModel, unet_batch: Sequence[int], x: Tensor
+    network: Any, layers: LayerCache, tokens: int, model: BaseModel, unet_batch: Sequence[int], x: Tensor
 ) -> float:
     """Bytes that `layers` may grow by, where they are free.
 
@@ -77,7 +77,7 @@ def free_memory(model: BaseModel, device: torch.device) -> float:
 
 @contextmanager
 def computed_once(
-    network: nn.Module, layers: LayerCache, hints: Sequence[Hashable], tokens: Sequence[Hashable], budget: float
+    network: Any, layers: LayerCache, hints: Sequence[Hashable], tokens: Sequence[Hashable], budget: float
 ) -> Iterator[None]:
     """While it lasts, `network` takes what is in `layers` from there, computes the rest once for each key and adds it.
 
