@@ -152,7 +152,7 @@ class Training:
         Raises:
             ValueError: too many steps in a row had to be skipped.
         """
-        taken, losses = [], []
+        taken, losses, stepped = [], [], False
         for batch in islice(stream, self.settings.accumulate):
             with self.accelerator.accumulate(self.trainee):
                 loss = self.loss(self.trainee, batch)

@@ -81,7 +81,8 @@ def make_portrait(candidate: Candidate, rules: Rules) -> Portrait:
     found = detect_faces(to_image(picture), rules.detector, required=False).faces[0]
     if len(found) != 1:
         raise Dropped("more than one face" if found else "no face")
-    left, top, side = square_crop(*picture.size, found[0].box)
+    width, height = picture.size
+    left, top, side = square_crop(width, height, found[0].box)
     if (found[0].box[2] - found[0].box[0]) / side < rules.smallest_face:
         raise Dropped("face too small")
     scale = rules.image_size / side
