@@ -1,5 +1,7 @@
 """A person's own prompt, from the node's input to the model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from pictures import LEFT, RIGHT, apply, close, miniature, person, prompt, sample
@@ -7,7 +9,7 @@ from realisid_pack.nodes.attention import IdentityAttentionNode
 from realisid_pack.nodes.persons import CombinePersons, Person
 
 from realisid_core.attention.own_words import words_of
-from realisid_core.geometry import FaceBoxes
+from realisid_core.geometry import FaceBox, FaceBoxes
 from realisid_core.sampling.apply_attention import apply_attention
 
 BOXES = FaceBoxes((LEFT, RIGHT), 256, 256)
@@ -109,3 +111,19 @@ def test_a_tile_whose_place_nobody_says_is_refused(conditionings):
     model.set_model_unet_function_wrapper(tiled)
     with pytest.raises(ValueError, match="a part of the picture without saying which"):
         sample(*conditionings, model)
+
+
+def test_a_tile_is_known_by_a_branch_on_the_same_conditionings(conditionings):
+    """As Ultimate SD Upscale samples: each part by itself, ControlNets' hints cropped to it."""
+    left, right = spoken(RED, 0)[0], spoken(BLACK, 1)[0]
+    somebody = person(3, FaceBox(0.4, 0.8, 0.1, 0.1))
+    conds = apply("global", *conditionings, miniature().realisid, [somebody], strength=1e-6)
+    control = conds[0][0][1]["control"]
+    control.cond_hint_original = control.cond_hint_original[..., 128:]  # the right half of the map of the frame
+    model = attention([left, right])
+    tile = sample(*conds, model, size=(32, 16))
+    only_right = attention([replace(left, words=None), right])
+    only_left = attention([left, replace(right, words=None)])
+    assert close(tile, sample(*conds, only_right, size=(32, 16)), 2e-2)
+    far = (tile - sample(*conds, only_left, size=(32, 16))).abs().mean()
+    assert far > 3 * (tile - sample(*conds, only_right, size=(32, 16))).abs().mean()
