@@ -64,7 +64,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--frontend", help="static folder of another comfyui-frontend-package")
     frontend = arguments.parse_args().frontend
-    options = ["--front-end-root", frontend] if frontend else []
+    options = ["--front-end-root", str(Path(frontend).resolve())] if frontend else []
     executable = next(filter(None, map(shutil.which, BROWSERS)))
     with (
         tempfile.TemporaryDirectory() as home,
