@@ -19,8 +19,14 @@ from torch.nn import functional as F
 from realisid_core.geometry import square
 from realisid_core.perception import crop_square
 
+from ..world.canonical_face import INNER_LIPS, LEFT_EYE, OUTER_LIPS, OVAL, RIGHT_EYE
+
 CROP = 112  # px; faces of any size are brought to this
 WIDTH, HIDDEN = 128, 256
+BROWS = (70, 63, 105, 66, 107, 300, 293, 334, 296, 336)
+POINTS = (  # MediaPipe's numbers
+    *OVAL[::3], *RIGHT_EYE[::2], *LEFT_EYE[::2], *OUTER_LIPS[::2], *INNER_LIPS[::5], *BROWS, 1, 4, 6, 98, 168, 197, 327,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ SHAPES = {
 class FaceRecogniser(nn.Module):
     """`[N, 3, 112, 112]` in 0..1 to unit vectors `[N, 128]`; their dot product is the identity similarity.
 
-    The last map, 7 × 7, is laid out instead of averaged: a face's measures are places.
+    A face's measures are places. So the network first finds `POINTS`, each the mean place under a map of its own, and
+    the vector is made from these and from the last map, 7 × 7, laid out instead of averaged.
     """
 
     def __init__(self, shape: Shape):
@@ -59,9 +66,16 @@ class FaceRecogniser(nn.Module):
         self.squeeze = nn.Sequential(
             nn.Conv2d(width, shape.squeezed, 1, bias=False), nn.BatchNorm2d(shape.squeezed), nn.ReLU(inplace=True)
         )
-        self.laid_out = shape.squeezed * (CROP >> len(shape.stages)) ** 2
+        self.heat = nn.ModuleList(nn.Conv2d(channels, len(POINTS), 1) for channels, _ in shape.stages[1:])
+        self.geometry = nn.Sequential(
+            nn.BatchNorm1d(2 * len(POINTS), affine=False),
+            nn.Linear(2 * len(POINTS), HIDDEN, bias=False),
+            nn.BatchNorm1d(HIDDEN),
+            nn.ReLU(inplace=True),
+        )
+        laid_out = shape.squeezed * (CROP >> len(shape.stages)) ** 2
         self.embedding = nn.Sequential(
-            nn.Linear(self.laid_out, HIDDEN, bias=False),
+            nn.Linear(laid_out + HIDDEN, HIDDEN, bias=False),
             nn.BatchNorm1d(HIDDEN),
             nn.ReLU(inplace=True),
             nn.Linear(HIDDEN, WIDTH, bias=False),
@@ -77,12 +91,25 @@ class FaceRecogniser(nn.Module):
             x = block(x) + x if residual else block(x)
         return [*maps[1:], x]
 
-    def places(self, crops: Tensor) -> Tensor:
-        """[N, laid_out]: the last map, squeezed and laid out."""
-        return self.squeeze(self.maps(crops)[-1]).flatten(1)
+    def points(self, maps: list[Tensor]) -> Tensor:
+        """[N, P, 2] in -1..1 of the crop, x and y: centres of mass of heat, at a quarter of the resolution."""
+        size = maps[1].shape[-2:]
+        heats = [
+            F.interpolate(heat(m).float(), size, mode="bilinear") for heat, m in zip(self.heat, maps[1:], strict=True)
+        ]
+        shares = sum(heats).flatten(2).softmax(2).unflatten(2, size)
+        x, y = ((2 * torch.arange(n, device=shares.device) + 1) / n - 1 for n in (size[1], size[0]))
+        return torch.stack(((shares.sum(2) * x).sum(2), (shares.sum(3) * y).sum(2)), 2)
+
+    def read(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """The unit vectors and the points."""
+        maps = self.maps(crops)
+        points = self.points(maps)
+        seen = torch.cat((self.squeeze(maps[-1]).flatten(1), self.geometry(points.flatten(1))), 1)
+        return F.normalize(self.embedding(seen).float(), dim=1), points
 
     def forward(self, crops: Tensor) -> Tensor:
-        return F.normalize(self.embedding(self.places(crops)), dim=1)
+        return self.read(crops)[0]
 
 
 def weights_file(name: str) -> Path:

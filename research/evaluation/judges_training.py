@@ -3,8 +3,8 @@
 Endless families (people who share every colour and mark) are drawn while the network trains. A picture is used about
 eight times, each time cut and worn differently, and then forgotten. The loss asks that pictures of one person lie
 closer to each other than to all others of the batch, the person's own family among them (supervised contrastive loss,
-Khosla et al. 2020), that the person's measures and colours can be read from the vector, and landmarks from the last
-map: who knows where everything is learns sooner how far apart it lies.
+Khosla et al. 2020), that the person's measures and colours can be read from the vector, and that the network's points
+lie where the world knows them.
 """
 
 import argparse
@@ -40,10 +40,8 @@ from ..world import (
     sample_pose,
     sample_scene,
 )
-from ..world.canonical_face import INNER_LIPS, LEFT_EYE, OUTER_LIPS, OVAL, RIGHT_EYE
 from ..world.identity import BEARDS, GEOMETRY, IRIS_COLOURS, LIP_COLOURS
-from ..world.texture import BROWS
-from .judges import CROP, SHAPES, WIDTH, FaceRecogniser, face_crop, load_judge, weights_file
+from .judges import CROP, POINTS, SHAPES, WIDTH, FaceRecogniser, face_crop, load_judge, weights_file
 
 FIRST = {"judge": 16 << 33, "trainer": 17 << 33, "check": 18 << 33}  # the families' seeds; nothing else uses these
 MEMBERS, PICTURES, KEPT = 4, 4, 64  # of a family, of each of them; families in memory
@@ -52,10 +50,6 @@ STEPS_PER_FAMILY = 2  # drawing costs as much as learning
 SIZES = (40, 130)  # px of a face's side
 DRAWN = 124  # px; crops of `CROP` are cut from these
 TEMPERATURE = 0.12
-POINTS = (
-    *OVAL[::3], *RIGHT_EYE[::2], *LEFT_EYE[::2], *OUTER_LIPS[::2], *INNER_LIPS[::5], *BROWS[0][1], *BROWS[1][1],
-    1, 4, 6, 98, 168, 197, 327,
-)  # fmt: skip
 CATEGORIES = {"iris_colour": tuple(IRIS_COLOURS), "lip_colour": tuple(LIP_COLOURS), "beard": BEARDS}
 READ = [len(GEOMETRY), 1, *map(len, CATEGORIES.values())]  # measures, skin, categories
 
@@ -161,18 +155,15 @@ def reading_loss(read: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Reader(nn.Module):
-    """The recogniser and linear readings of the person from its vector, of the points from its last map."""
+    """The recogniser and a linear reading of the person from its vector."""
 
     def __init__(self, name: str):
         super().__init__()
         self.network = FaceRecogniser(SHAPES[name])
         self.reading = nn.Linear(WIDTH, sum(READ))
-        self.points = nn.Linear(self.network.laid_out, 2 * len(POINTS))
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        places = self.network.places(crops)
-        vectors = F.normalize(self.network.embedding(places).float(), dim=1)
-        points = rearrange(self.points(places), "n (p xy) -> n p xy", xy=2)
+        vectors, points = self.network.read(crops)
         return vectors, self.reading(vectors * WIDTH**0.5), points
 
 
@@ -191,7 +182,7 @@ def train(name: str, folder: Path, plan: Plan, workers: int = 0) -> None:
         unread, colours = reading_loss(read.float(), targets)
         astray = (points.float() - places).abs().mean()
         run.note(contrast=told_apart, unread=unread, colours=colours, astray=astray)
-        loss = told_apart + 2 * unread + 0.3 * colours + 4 * astray
+        loss = told_apart + 2 * unread + 0.3 * colours + 8 * astray
         take_step(loss, model, optimizer, learning_rate(step, plan.steps, plan.rate, 60))
     families.close()
 

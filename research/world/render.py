@@ -179,6 +179,8 @@ def render(scene: Scene, size: int = 256) -> Rendered:
         ids = np.zeros((high[1] - low[1], high[0] - low[0]), np.int32)
         corners = corners - low
         _draw(ids, corners, 1)
+        if not ids.any():
+            continue  # its triangles lie between the pixels
         planes = np.concatenate((np.zeros((1, 3, 3), np.float32), _planes(corners, drawn.attributes)))
         atlas = _atlas(person, person.box[2] * full)
         shaded = _shade(ids, planes, atlas)

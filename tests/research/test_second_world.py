@@ -100,3 +100,5 @@ def test_somebody_outside_of_the_picture_is_not_drawn():
     np.testing.assert_array_equal(drawn.image, alone.image)
     assert not drawn.masks[1].any()
     assert drawn.landmarks[1].min() > 96
+    for x in np.linspace(1.0, 1.25, 40):  # at the edge, where triangles end between two pixels
+        render(replace(scene, people=(person, replace(person, box=(float(x), 0.3, 0.3)))), 32)
