@@ -86,6 +86,7 @@ def main() -> int:
         return run(f"headless.{options.command}", *device, *rest)
     if options.quick:
         rest = ["-m", "quick or not slow", *rest]
+        environment.setdefault("OMP_NUM_THREADS", "1")  # small tensors; the type checker has the other core
     else:
         environment["REALISID_FRONTEND"] = str(newer_frontend())
     types = subprocess.Popen(
