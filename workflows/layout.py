@@ -59,7 +59,7 @@ SIZES = {
     "RealisID_CombinePersons": (200, 170),
     "RealisID_ApplyGlobalBranch": (240, 285),
     "RealisID_ApplyLocalBranch": (240, 235),
-    "RealisID_IdentityAttention": (270, 170),
+    "RealisID_IdentityAttention": (270, 200),
     "RealisID_IdentityGuidance": (270, 190),
     "RealisID_LoadMiniature": (300, 200),
     "RealisID_LoadModel": (320, 110),
