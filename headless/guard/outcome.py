@@ -45,15 +45,21 @@ def run(address: str, graph: Workflow, seconds: float = 180.0) -> Outcome:
         queued = queue(address, graph, prompt_id)
         if queued is not None:
             return Outcome(*queued, time.monotonic() - start)
-        while time.monotonic() - start < seconds:
-            history = requests.get(f"{address}/history/{prompt_id}", timeout=60).json()
-            if prompt_id in history and (history[prompt_id]["status"] or {}).get("messages"):
-                kind, said = ended(history[prompt_id])
-                return Outcome(kind, said, time.monotonic() - start)
-            time.sleep(0.05)
-        return Outcome(Kind.LOST, f"nothing for {seconds:.0f} s", time.monotonic() - start)
+        kind, said = wait(address, prompt_id, seconds)
+        return Outcome(kind, said, time.monotonic() - start)
     except requests.RequestException as error:
         return Outcome(Kind.LOST, f"the server does not answer: {error}", time.monotonic() - start)
+
+
+def wait(address: str, prompt_id: str, seconds: float = 180.0) -> tuple[Kind, str]:
+    """How a queued prompt ended, once the server's history holds it."""
+    start = time.monotonic()
+    while time.monotonic() - start < seconds:
+        history = requests.get(f"{address}/history/{prompt_id}", timeout=60).json()
+        if prompt_id in history and (history[prompt_id]["status"] or {}).get("messages"):
+            return ended(history[prompt_id])
+        time.sleep(0.05)
+    return Kind.LOST, f"nothing for {seconds:.0f} s"
 
 
 def queue(address: str, graph: Workflow, prompt_id: str) -> tuple[Kind, str] | None:

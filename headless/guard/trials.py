@@ -17,7 +17,7 @@ from PIL import Image
 from ..client import Workflow
 from ..server import PACK, Server
 from .graphs import QUICK_STEPS, Graphs
-from .outcome import GOOD, Kind, Outcome, queue, run
+from .outcome import GOOD, Kind, Outcome, queue, run, wait
 
 PLAIN_EVERY = 25  # graphs
 PLAIN_NODES = ("load", "prompt", "negative", "latent", "sample", "decode", "save")
@@ -72,7 +72,7 @@ def interrupts(server: Server, seed: int, count: int) -> Report:
         if rng.random() < 0.2:
             free = {"unload_models": True, "free_memory": True}
             requests.post(f"{server.address}/free", json=free, timeout=60).raise_for_status()
-        report.note(Outcome(*refused) if refused else _wait(server, prompt_id), number=number)
+        report.note(Outcome(*(refused or wait(server.address, prompt_id))), number=number)
         if number % 5 == 4:
             _still_plain(server, plain, before, report, after=number)
     return report
@@ -92,20 +92,6 @@ def many_runs(server: Server, count: int) -> Report:
     early, late = (float(np.median(part)) for part in (sizes[quarter : 2 * quarter], sizes[-quarter:]))
     report.notes.append(f"resident memory {early:.0f} MB in the second quarter, {late:.0f} MB in the last")
     return report
-
-
-def _wait(server: Server, prompt_id: str) -> Outcome:
-    from .outcome import ended
-
-    for _ in range(1200):
-        history = requests.get(f"{server.address}/history/{prompt_id}", timeout=60).json()
-        if prompt_id in history:
-            return Outcome(*ended(history[prompt_id]))
-        waiting = requests.get(f"{server.address}/queue", timeout=60).json()
-        if prompt_id not in json.dumps(waiting):
-            return Outcome(Kind.INTERRUPTED, "before it began")
-        time.sleep(0.05)
-    return Outcome(Kind.LOST, "neither running nor finished")
 
 
 def _shipped(name: str, steps: int) -> Workflow:
@@ -133,9 +119,9 @@ def _pixels(server: Server, graph: Workflow) -> bytes:
     requests.post(f"{server.address}/free", json={"free_memory": True}, timeout=60)  # so that it is sampled again
     if refused := queue(server.address, graph, prompt_id):
         raise RuntimeError(f"The plain graph was refused: {refused[1]}")
-    outcome = _wait(server, prompt_id)
-    if outcome.kind is not Kind.PICTURE:
-        raise RuntimeError(f"The plain graph ended as {outcome.kind.value}: {outcome.said}")
+    kind, said = wait(server.address, prompt_id)
+    if kind is not Kind.PICTURE:
+        raise RuntimeError(f"The plain graph ended as {kind.value}: {said}")
     history = requests.get(f"{server.address}/history/{prompt_id}", timeout=60).json()[prompt_id]
     file = history["outputs"]["save"]["images"][0]
     picture = requests.get(f"{server.address}/view", params=file, timeout=60).content
