@@ -7,6 +7,24 @@ from ..realisid_core.sampling.apply import Settings, apply_branch
 from .choices import chosen, values
 from .sockets import Persons, RealisIDModel
 
+START_AND_END = (
+    io.Float.Input(
+        "start",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        step=0.001,
+        tooltip="Fraction of the noise schedule where it begins; with denoise below 1, sampling starts later.",
+    ),
+    io.Float.Input(
+        "end",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.001,
+        tooltip="Fraction of the noise schedule where it ends.",
+    ),
+)
 REUSE = io.Int.Input(
     "reuse",
     default=1,
@@ -59,22 +77,7 @@ def _schema(branch: str, display_name: str, description: str, *options: io.Input
                 step=0.01,
                 tooltip="Weight of this branch for everyone. 0 turns it off at no cost.",
             ),
-            io.Float.Input(
-                "start",
-                default=0.0,
-                min=0.0,
-                max=1.0,
-                step=0.001,
-                tooltip="Fraction of the noise schedule where it begins; with denoise below 1, sampling starts later.",
-            ),
-            io.Float.Input(
-                "end",
-                default=1.0,
-                min=0.0,
-                max=1.0,
-                step=0.001,
-                tooltip="Fraction of the noise schedule where it ends.",
-            ),
+            *START_AND_END,
             io.ControlNet.Input(
                 "control_net",
                 optional=True,

@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..realisid_core.sampling.apply_attention import apply_attention
 from ..realisid_core.sampling.identity_attention import SHARE
-from .apply import ANY_SIZE
+from .apply import ANY_SIZE, START_AND_END
 from .sockets import Persons, RealisIDModel
 
 
@@ -33,23 +33,7 @@ class IdentityAttentionNode(io.ComfyNode):
                     step=0.01,
                     tooltip="How strongly the adapter shows each identity. It does not change the prompts.",
                 ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.001,
-                    tooltip="Fraction of the noise schedule where it begins; with denoise below 1, sampling starts "
-                    "later.",
-                ),
-                io.Float.Input(
-                    "end",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.001,
-                    tooltip="Fraction of the noise schedule where it ends.",
-                ),
+                *START_AND_END,
                 io.Float.Input(
                     "common_prompt",
                     default=SHARE,

@@ -9,7 +9,7 @@ from pathlib import Path
 from realisid_core.bootstrap import find_host, host_path
 
 from ..server import PACK, running_server
-from .trials import Report, interrupts, many_runs, random_graphs, servers_options
+from .trials import Report, interrupts, many_runs, random_graphs, server_options
 
 CHECKPOINT = PACK / "realisid_core" / "miniature" / "weights" / "realisid.safetensors"
 
@@ -23,7 +23,7 @@ def main() -> int:
         command.add_argument("--count", type=int, default=count)
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--first", type=int, default=0, help="number of the first graph")
-        command.add_argument("--options", default="default", choices=[name for name, _ in servers_options()])
+        command.add_argument("--options", default="default", choices=[name for name, _ in server_options()])
         command.add_argument("--report", type=Path, help="where to write what happened, as JSON")
     options = parser.parse_args()
     report = _files(options) if options.trial == "files" else _on_a_server(options)
@@ -44,7 +44,7 @@ def _on_a_server(options: argparse.Namespace) -> Report:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(
-            running_server(host_path(), home, "--cpu", *dict(servers_options())[options.options])
+            running_server(host_path(), home, "--cpu", *dict(server_options())[options.options])
         )
         if options.trial == "graphs":
             return random_graphs(server, options.seed, range(options.first, options.first + options.count))

@@ -112,9 +112,7 @@ def _plain(server: Server) -> tuple[Workflow, bytes]:
 def _pixels(server: Server, graph: Workflow) -> bytes:
     """The picture's pixels, drawn now and not taken from the server's cache."""
     graph = copy.deepcopy(graph)
-    graph["latent"]["inputs"]["batch_size"] = 1
     graph["save"]["inputs"]["filename_prefix"] = f"plain/{uuid.uuid4()}"
-    graph["sample"]["_meta"] = {}
     prompt_id = str(uuid.uuid4())
     requests.post(f"{server.address}/free", json={"free_memory": True}, timeout=60)  # so that it is sampled again
     if refused := queue(server.address, graph, prompt_id):
@@ -135,7 +133,7 @@ def _still_plain(server: Server, graph: Workflow, before: bytes, report: Report,
         report.bad.append({"kind": "the plain graph's picture changed", "after": after})
 
 
-def servers_options() -> Iterator[tuple[str, tuple[str, ...]]]:
+def server_options() -> Iterator[tuple[str, tuple[str, ...]]]:
     """The ways of starting the host that the random graphs are tried under."""
     yield "default", ()
     yield "no cache", ("--cache-none",)

@@ -90,27 +90,44 @@ def face_weights(boxes: list, size: int, own: float = 64.0) -> Tensor:
     return weight
 
 
-def _loss(model: nn.Module, images: Tensor, weights: Tensor, random: torch.Generator, run: Run, plan: Plan) -> Tensor:
-    """Weighted L1 and squares on pixels (the flat parts clean, the eyes there at all), and a light KL.
+def shrinks(step: int) -> bool:
+    """Whether a step shrinks the latents before decoding."""
+    return step % 4 == 3
 
-    In every fourth step the latents are shrunk before decoding and compared with the shrunk picture (EQ-VAE,
-    Kouzelis et al. 2025): the local branch crops and enlarges noisy latents, so their resizing has to mean something.
+
+def there_and_back(
+    model: nn.Module, images: Tensor, weights: Tensor, random: torch.Generator, shrunk: bool, plan: Plan
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The decoded pictures, what they are compared with, the weights of its pixels, and the latents' KL, a scalar.
+
+    Where `shrunk`, the latents, the pictures and the weights are shrunk by one factor of `SCALES`.
     """
     with plan.autocast():
         mean, log_variance = model.quant_conv(model.encoder(images)).float().chunk(2, dim=1)
         log_variance = log_variance.clamp(-20, 10)
         noise = torch.randn(mean.shape, generator=random).to(mean.device)
         latents = mean + (0.5 * log_variance).exp() * noise
-        if run.step % 4 == 3:
+        if shrunk:
             scale = SCALES[int(torch.randint(len(SCALES), (), generator=random))]
             latents, images, weights = (
                 F.interpolate(value, scale_factor=scale, mode="bilinear", antialias=True)
                 for value in (latents, images, weights)
             )
         decoded = model.decoder(model.post_quant_conv(latents)).float()
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    return decoded, images, weights, kl
+
+
+def _loss(model: nn.Module, images: Tensor, weights: Tensor, random: torch.Generator, run: Run, plan: Plan) -> Tensor:
+    """Weighted L1 and squares on pixels (the flat parts clean, the eyes there at all), and a light KL.
+
+    In every fourth step the latents are shrunk before decoding and compared with the shrunk picture (EQ-VAE,
+    Kouzelis et al. 2025): the local branch crops and enlarges noisy latents, so their resizing has to mean something.
+    """
+    shrunk = shrinks(run.step)
+    decoded, images, weights, kl = there_and_back(model, images, weights, random, shrunk, plan)
     weights = weights / weights.mean()
     errors = decoded - images
     pixels, squares = (weights * errors.abs()).mean(), (weights * errors.square()).mean()
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    run.note(**({"shrunk_pixels": pixels} if run.step % 4 == 3 else {"pixels": pixels}), squares=squares, kl=kl)
+    run.note(**({"shrunk_pixels": pixels} if shrunk else {"pixels": pixels}), squares=squares, kl=kl)
     return pixels + SQUARES_WEIGHT * squares + KL_WEIGHT * kl

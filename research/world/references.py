@@ -39,11 +39,12 @@ def _crop(drawn: Rendered, shift: np.ndarray, growth: float, light: float, mask:
     centre = np.array([x0 + x1, y0 + y1]) / 2 + shift * (x1 - x0)
     half = (x1 - x0) / 2 * growth
     box = (*(centre - half).tolist(), *(centre + half).tolist())
-    face = Face(box, box, mask=_mask(drawn, mask))
+    face = Face(box, box, mask=masked_as(drawn, mask))
     return masked_crops(Faces((to_image(drawn.image) * light).clamp(0, 1), [[face]]), size)[0]
 
 
-def _mask(drawn: Rendered, mask: str) -> Tensor | None:
+def masked_as(drawn: Rendered, mask: str) -> Tensor | None:
+    """The first person's mask [H, W] of one of `MASKS`; None where nothing is masked."""
     if mask == "none":
         return None
     kept = drawn.masks[0]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realisid_core.miniature import initial
@@ -13,11 +12,11 @@ from realisid_core.training.ema import averaged_model
 
 from ...world import Rendered, render, sample_scene
 from ..run import Plan, Run, device, generator, learning_rate, take_step
+from ..vae import shrinks, there_and_back
 from . import networks
 
 CROPS_PER_PICTURE = 4
 PEOPLE = (0.5, 0.3, 0.2)  # how often one, two, three people
-SCALES = (0.5, 0.75)
 SQUARES_WEIGHT, EDGES_WEIGHT, KL_WEIGHT = 8.0, 1.0, 3e-4
 OWN_SIDE = 96.0  # px; a smaller face weighs as much as one of this side
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -117,26 +116,14 @@ def _loss(
     In every fourth step the latents are shrunk before decoding and compared with the shrunk picture (EQ-VAE,
     Kouzelis et al. 2025): the local branch crops and enlarges noisy latents, so their resizing has to mean something.
     """
-    shrunk = run.step % 4 == 3
-    with plan.autocast():
-        mean, log_variance = model.quant_conv(model.encoder(images)).float().chunk(2, dim=1)
-        log_variance = log_variance.clamp(-20, 10)
-        noise = torch.randn(mean.shape, generator=random).to(mean.device)
-        latents = mean + (0.5 * log_variance).exp() * noise
-        if shrunk:
-            scale = SCALES[int(torch.randint(len(SCALES), (), generator=random))]
-            latents, images, weights = (
-                F.interpolate(value, scale_factor=scale, mode="bilinear", antialias=True)
-                for value in (latents, images, weights)
-            )
-        decoded = model.decoder(model.post_quant_conv(latents)).float()
+    shrunk = shrinks(run.step)
+    decoded, images, weights, kl = there_and_back(model, images, weights, random, shrunk, plan)
     weights = weights / weights.mean()
     errors = decoded - images
     pixels, squares = (weights * errors.abs()).mean(), (weights * errors.square()).mean()
     edges = (weights[..., 1:] * errors.diff(dim=3).abs()).mean() + (
         weights[..., 1:, :] * errors.diff(dim=2).abs()
     ).mean()
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     kind = "shrunk_" if shrunk else ""
     run.note(**{f"{kind}pixels": pixels, f"{kind}squares": squares, f"{kind}edges": edges}, kl=kl)
     loss = pixels + SQUARES_WEIGHT * squares + EDGES_WEIGHT * edges + KL_WEIGHT * kl

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,12 +11,12 @@ from torch import Tensor, nn
 from realisid_core.miniature import initial
 from realisid_core.perception import Face, Faces, masked_crops
 from realisid_core.perception.faces import to_image, to_uint8
-from realisid_core.perception.landmark_paths import FACE_OVAL
 from realisid_core.training.ema import averaged_model
 
 from ...evaluation.judges_training import PAIR, contrast, face_scene, pairs
-from ...world import Identity, Rendered, geometry_vector, render, sample_family
+from ...world import Identity, geometry_vector, render, sample_family
 from ...world.identity import CATEGORIES, GEOMETRY, MOLE_PLACES
+from ...world.references import masked_as
 from ..ahead import Ahead
 from ..encoder import trainable
 from ..run import Plan, Run, device, generator, learning_rate, take_step
@@ -114,19 +113,9 @@ def draw(who: Identity, rng: np.random.Generator, mask: str, size: int) -> tuple
     half = (x1 - x0) / 2 * (1 + rng.uniform(0, MARGIN)) * rng.uniform(0.95, 1.06) * size / CROP
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     box = (x - half, y - half, x + half, y + half)
-    face = Face(box, box, mask=_mask(drawn, mask))
+    face = Face(box, box, mask=masked_as(drawn, mask))
     crop = masked_crops(Faces(to_image(drawn.image), [[face]]), size)[0]
     return to_uint8(crop), target(scene.people[0].identity)
-
-
-def _mask(drawn: Rendered, kind: str) -> Tensor | None:
-    if kind == "none":
-        return None
-    mask = drawn.masks[0]
-    if kind == "outline":
-        mask = np.zeros_like(mask)
-        cv2.fillPoly(mask, [np.round(drawn.landmarks[0][list(FACE_OVAL)]).astype(np.int32)], 1)
-    return torch.from_numpy(mask).float()
 
 
 def target(who: Identity) -> np.ndarray:
