@@ -69,6 +69,14 @@ def test_a_shipped_workflow_names_only_nodes_and_inputs_that_exist(client, file)
         assert set(inputs.get("required", {})) <= set(node["inputs"]) <= known
 
 
+@pytest.mark.parametrize("file", sorted(API.glob("*.json")), ids=lambda file: file.stem)
+def test_everyone_in_a_shipped_workflow_is_in_a_box_that_is_drawn(file):
+    nodes = json.loads(file.read_text(encoding="utf-8"))
+    for inputs in (node["inputs"] for node in nodes.values() if "box" in node["inputs"]):
+        drawn = nodes[inputs["boxes"][0]]["inputs"].get("boxes")
+        assert 1 <= int(inputs["box"]) <= (len(json.loads(drawn)["boxes"]) if drawn else 1)
+
+
 def test_the_persons_change_the_picture(client):
     assert not np.array_equal(picture(client.run(shipped("one_person_miniature"))), picture(client.run(plain())))
 

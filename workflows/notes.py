@@ -47,7 +47,7 @@ WORDS = (
 SHARED = """\
 Say here what everybody shares: how many people, the place, the style. Clothes of one person in this prompt would be \
 read by all."""
-DRAWING = "Draw and drag squares on the stage. The person's `index` says which box is theirs; the first is 0."
+DRAWING = "Draw and drag squares on the stage. The person's `box` says which is theirs, by number or name."
 REPLACING = "The face found in this photo gives the box. Face and hair are painted anew."
 DONOR = "This face gives head pose and expression, not likeness. Without it, the reference photo's own are used."
 PROMPTING = """\
