@@ -91,13 +91,17 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 def write_samples(folder: Path, count: int) -> None:
     """A shard of random latents and features with the captions and faces of scenes of the face world."""
     rng = np.random.default_rng(0)
-    size, tokens, width = networks.IMAGE_SIZE, networks.IMAGE_TOKENS, networks.IMAGE_WIDTH
-    DatasetInfo("miniature", size, networks.LATENT_CHANNELS, "miniature", tokens, width, WORLD).write(folder)
+    size, tokens, width = (
+        networks.FIRST.image_size,
+        networks.IMAGE_TOKENS,
+        networks.FIRST.image_encoder_config()["hidden_size"],
+    )
+    DatasetInfo("miniature", size, networks.FIRST.latent_channels, "miniature", tokens, width, WORLD).write(folder)
 
     def sample() -> dict[str, bytes]:
         scene = sample_scene(rng, people=(1, 3))
         facts = {"caption": caption(scene), "source": "", "sizes": [size, size, 0, 0, size, size]}
-        shape = (networks.LATENT_CHANNELS, size // 8, size // 8)
+        shape = (networks.FIRST.latent_channels, size // 8, size // 8)
         return {
             "latent.npy": npy(rng.standard_normal(shape).astype(np.float16)),
             "features.npy": npy(rng.standard_normal((tokens, width)).astype(np.float16)),

@@ -23,8 +23,8 @@ from realisid_core.training.settings import Settings
 from realisid_core.training.setup import make_accelerator
 from realisid_core.training.shards import DatasetInfo, npy, write_shard
 
-CELLS, CHANNELS = 16, networks.LATENT_CHANNELS
-TOKENS, WIDTH = networks.IMAGE_TOKENS, networks.IMAGE_WIDTH
+CELLS, CHANNELS = 16, networks.FIRST.latent_channels
+TOKENS, WIDTH = networks.IMAGE_TOKENS, networks.FIRST.image_encoder_config()["hidden_size"]
 SMALLER = {
     "model_channels": 64,
     "channel_mult": [1, 1],
@@ -41,7 +41,7 @@ def miniature():
 
 def small_base() -> Base:
     """SDXL's classes with 64 channels on two levels, random weights; text encoder and VAE are the miniature's."""
-    config = networks.MiniatureSDXL({**copy.deepcopy(networks.UNET_CONFIG), **copy.deepcopy(SMALLER)})
+    config = networks.MiniatureSDXL({**networks.FIRST.unet_config(), **copy.deepcopy(SMALLER)})
     model = config.get_model({}, "", device="cpu")
     model.diffusion_model.load_state_dict(seeded(model.diffusion_model, seed=7))
     parts = miniature()

@@ -73,7 +73,7 @@ def test_one_pass_that_is_neither_true_nor_false_is_refused(conditionings):
 
 
 def of_other_kind(**config) -> ControlNet:
-    made = networks.branch_config() | config
+    made = networks.FIRST.branch_config() | config
     from comfy.cldm.cldm import ControlNet as Network
     from comfy.ops import disable_weight_init
 

@@ -253,7 +253,7 @@ def test_what_a_graph_does_otherwise_than_training_is_named_on_the_node(faces, d
 
 def test_an_image_encoder_of_the_same_shape_with_other_weights_is_refused(faces):
     right = fingerprint_of(miniature().clip_vision)
-    other = networks.image_encoder(initial.weights("image_encoder", seed=5))
+    other = networks.image_encoder(initial.weights("image_encoder", seed=5), networks.FIRST)
     assert embed(faces, trained(clip_fingerprint=right)).tokens.shape[0] == 1
     with pytest.raises(ValueError, match="clip_vision has the shape of miniature, but other weights"):
         embed(faces, trained(clip_fingerprint=fingerprint_of(other)))
@@ -261,7 +261,7 @@ def test_an_image_encoder_of_the_same_shape_with_other_weights_is_refused(faces)
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_fingerprint_does_not_depend_on_the_precision_of_the_weights(dtype):
-    encoder = networks.image_encoder(initial.weights("image_encoder", seed=5))
+    encoder = networks.image_encoder(initial.weights("image_encoder", seed=5), networks.FIRST)
     full = fingerprint_of(encoder)
     encoder.model.to(dtype)
     assert same_fingerprint(full, fingerprint_of(encoder))

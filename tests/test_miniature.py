@@ -47,7 +47,7 @@ def test_the_unet_is_the_hosts_sdxl_and_predicts_v(miniature):
 def test_vae_nodes_round_trip_shapes_for_batches_and_odd_aspect_ratios(miniature):
     pixels = torch.rand(2, 64, 128, 3)
     (latent,) = host_nodes.VAEEncode().encode(miniature.vae, pixels)
-    assert latent["samples"].shape == (2, networks.LATENT_CHANNELS, 8, 16)
+    assert latent["samples"].shape == (2, networks.FIRST.latent_channels, 8, 16)
     (image,) = host_nodes.VAEDecode().decode(miniature.vae, latent)
     assert image.shape == pixels.shape
     assert image.min() >= 0 and image.max() <= 1
@@ -57,7 +57,7 @@ def test_the_tiled_vae_nodes_work_with_its_latent_channels(miniature):
     pixels = torch.rand(1, 128, 128, 3)
     with torch.inference_mode():  # as the host's executor runs every node
         (latent,) = host_nodes.VAEEncodeTiled().encode(miniature.vae, pixels, tile_size=64, overlap=16)
-    assert latent["samples"].shape == (1, networks.LATENT_CHANNELS, 16, 16)
+    assert latent["samples"].shape == (1, networks.FIRST.latent_channels, 16, 16)
 
 
 def test_a_prompt_becomes_context_and_pooled_output(miniature):
@@ -75,13 +75,17 @@ def test_prompt_weights_move_the_weighted_word_only_from_there_on(miniature):
 
 def test_clip_vision_encode_gives_the_penultimate_tokens(miniature):
     (output,) = host_nodes.CLIPVisionEncode().encode(miniature.clip_vision, torch.rand(2, 200, 160, 3), "center")
-    assert output["penultimate_hidden_states"].shape == (2, networks.IMAGE_TOKENS, networks.IMAGE_WIDTH)
+    assert output["penultimate_hidden_states"].shape == (
+        2,
+        networks.IMAGE_TOKENS,
+        networks.FIRST.image_encoder_config()["hidden_size"],
+    )
 
 
 def test_ksampler_takes_ordinary_empty_latents_and_answers_to_seed_and_prompt(miniature):
     (empty,) = host_nodes.EmptyLatentImage().generate(256, 128, 2)
     first = sample(miniature, empty)
-    assert first.shape == (2, networks.LATENT_CHANNELS, 16, 32)
+    assert first.shape == (2, networks.FIRST.latent_channels, 16, 32)
     assert torch.isfinite(first).all()
     assert torch.equal(first, sample(miniature, empty))
     assert not torch.equal(first, sample(miniature, empty, seed=1))
@@ -98,7 +102,7 @@ def test_the_hosts_loader_builds_a_branch_that_fits_the_unet(hint_channels):
     cells = 16
     with torch.no_grad():
         out = network(
-            x=torch.randn(2, networks.LATENT_CHANNELS, cells, cells),
+            x=torch.randn(2, networks.FIRST.latent_channels, cells, cells),
             hint=torch.rand(2, hint_channels, 8 * cells, 8 * cells),
             timesteps=torch.tensor([10.0, 900.0]),
             context=torch.randn(2, networks.IMAGE_TOKENS, networks.CONTEXT_DIM),
@@ -143,7 +147,7 @@ def test_saved_weights_are_what_is_loaded(tmp_path):
         part: {name.removeprefix(f"{part}."): value for name, value in realisid.items() if name.startswith(f"{part}.")}
         for part in ("local", "global", "id_projector")
     }
-    checkpoint.save_checkpoint(tmp_path / "realisid.safetensors", loading.CONFIG, split)
+    checkpoint.save_checkpoint(tmp_path / "realisid.safetensors", loading.realisid_config(networks.FIRST), split)
 
     loaded = loading.load_miniature(tmp_path)
     assert loaded.untrained == ()
@@ -156,7 +160,7 @@ def test_saved_weights_are_what_is_loaded(tmp_path):
         state = module.state_dict()
         saved = initial.weights(part, 3)
         assert all(torch.equal(state[name], value.to(state[name].dtype)) for name, value in saved.items())
-    assert loaded.realisid.config == loading.CONFIG
+    assert loaded.realisid.config == loading.realisid_config(networks.FIRST)
 
 
 def test_a_trained_vocabulary_gives_its_words_their_rows_and_every_other_token_the_last_one():

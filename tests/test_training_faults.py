@@ -1,6 +1,5 @@
 """What goes wrong in a training: broken samples, a host that offloads, options and bases that cannot be."""
 
-import copy
 import io
 import json
 
@@ -154,7 +153,7 @@ def test_an_option_that_cannot_be_is_named_with_what_can(tmp_path, option, value
 
 
 def test_an_inpainting_model_is_no_base(monkeypatch):
-    config = networks.MiniatureSDXL({**copy.deepcopy(networks.UNET_CONFIG), "in_channels": 2 * CHANNELS + 1})
+    config = networks.MiniatureSDXL({**networks.FIRST.unet_config(), "in_channels": 2 * CHANNELS + 1})
     cpu = torch.device("cpu")
     patcher = ModelPatcher(config.get_model({}, "", device="cpu"), cpu, cpu)
     monkeypatch.setattr(bases, "_read", lambda *_: (patcher, None, None))

@@ -38,7 +38,7 @@ def build_branch(name: str, state: State, base: str, context_dim: int, hint_chan
 def _described_by(name: str, state: State, base: str, hint_channels: int) -> State:
     """The keys and shapes of the ControlNet that these tensors seem to be of, on the meta device."""
     try:
-        config = networks.branch_config() if base == "miniature" else _detected(state)
+        config = networks.architecture_of(state).branch_config() if base == "miniature" else _detected(state)
         options = {"dtype": None, "device": "meta", "operations": comfy.ops.disable_weight_init}
         return ControlNetwork(**{**config, "hint_channels": hint_channels, **options}).state_dict()
     except Exception as error:  # the host's detection indexes and divides by whatever it finds

@@ -1,6 +1,5 @@
 """Weights from a seed: where training starts, and what the miniature runs on where a trained file is absent."""
 
-import copy
 from collections.abc import Mapping
 
 import comfy.cldm.cldm
@@ -13,24 +12,27 @@ from torch import Tensor, nn
 
 from ..identity.clip_projector import IDProjector
 from . import networks
+from .networks import FIRST, Architecture
 
 CPU = {"dtype": torch.float32, "device": "cpu"}
 
 
-def unet_module(operations=comfy.ops.disable_weight_init) -> UNetModel:
+def unet_module(architecture: Architecture = FIRST, operations=comfy.ops.disable_weight_init) -> UNetModel:
     """The UNet on the CPU in float32, its weights not yet set."""
-    return UNetModel(**copy.deepcopy(networks.UNET_CONFIG), num_head_channels=64, operations=operations, **CPU)
+    return UNetModel(**architecture.unet_config(), num_head_channels=64, operations=operations, **CPU)
 
 
-def branch_module(hint_channels: int, operations=comfy.ops.disable_weight_init) -> comfy.cldm.cldm.ControlNet:
+def branch_module(
+    hint_channels: int, architecture: Architecture = FIRST, operations=comfy.ops.disable_weight_init
+) -> comfy.cldm.cldm.ControlNet:
     """A branch on the CPU in float32, its weights not yet set: hints of 3 channels (local) or 1 (global)."""
-    config = networks.branch_config()
+    config = architecture.branch_config()
     return comfy.cldm.cldm.ControlNet(**config, hint_channels=hint_channels, operations=operations, **CPU)
 
 
-def vae_module() -> comfy.ldm.models.autoencoder.AutoencoderKL:
+def vae_module(architecture: Architecture = FIRST) -> comfy.ldm.models.autoencoder.AutoencoderKL:
     """The autoencoder on the CPU in float32, its weights not yet set."""
-    return comfy.ldm.models.autoencoder.AutoencoderKL(**copy.deepcopy(networks.VAE_CONFIG))
+    return comfy.ldm.models.autoencoder.AutoencoderKL(**architecture.vae_config())
 
 
 def text_module() -> networks.MiniatureClip:
@@ -38,9 +40,9 @@ def text_module() -> networks.MiniatureClip:
     return networks.MiniatureClip(**CPU)
 
 
-def image_encoder_module() -> comfy.clip_model.CLIPVisionModelProjection:
+def image_encoder_module(architecture: Architecture = FIRST) -> comfy.clip_model.CLIPVisionModelProjection:
     """The image encoder on the CPU in float32, its weights not yet set."""
-    config = networks.image_encoder_config()
+    config = architecture.image_encoder_config()
     return comfy.clip_model.CLIPVisionModelProjection(config, **CPU, operations=comfy.ops.disable_weight_init)
 
 
@@ -72,25 +74,21 @@ def zero_init_residuals(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.zeros_like(value) if name.endswith(last) else value for name, value in state.items()}
 
 
-def weights(part: str, seed: int) -> dict[str, Tensor]:
+def weights(part: str, seed: int, architecture: Architecture = FIRST) -> dict[str, Tensor]:
     """Seeded weights of one part: "unet", "text_encoder", "vae", "image_encoder" or "realisid"."""
-    if part == "realisid":
-        return _realisid(seed)
-    modules = {
-        "unet": unet_module,
-        "text_encoder": text_module,
-        "vae": vae_module,
-        "image_encoder": image_encoder_module,
-    }
-    return seeded(modules[part](), seed)
+    if part == "text_encoder":
+        return seeded(text_module(), seed)
+    makers = {"unet": unet_module, "vae": vae_module, "image_encoder": image_encoder_module}
+    return seeded(makers[part](architecture), seed) if part in makers else _realisid(seed, architecture)
 
 
-def _realisid(seed: int) -> dict[str, Tensor]:
+def _realisid(seed: int, architecture: Architecture) -> dict[str, Tensor]:
     """A RealisID checkpoint's tensors, `local.*`, `global.*` and `id_projector.*`."""
+    width = architecture.image_encoder_config()["hidden_size"]
     parts: Mapping[str, nn.Module] = {
-        "local": branch_module(3),
-        "global": branch_module(1),
-        "id_projector": IDProjector(networks.IMAGE_WIDTH, networks.CONTEXT_DIM, **CPU),
+        "local": branch_module(3, architecture),
+        "global": branch_module(1, architecture),
+        "id_projector": IDProjector(width, networks.CONTEXT_DIM, **CPU),
     }
     return {
         f"{part}.{name}": value

@@ -11,6 +11,7 @@ import comfy.sd
 import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
+from safetensors import safe_open
 from torch import Tensor
 
 from .. import checkpoint
@@ -25,15 +26,18 @@ PARTS = ("unet", "text_encoder", "vae", "image_encoder", "realisid")
 
 TOKEN_EMBEDDING = "clip_g.transformer.text_model.embeddings.token_embedding"
 
-CONFIG = checkpoint.RealisIDConfig(
-    base="miniature",
-    context_dim=networks.CONTEXT_DIM,
-    clip_vision="miniature",
-    clip_tokens=networks.IMAGE_TOKENS,
-    clip_width=networks.IMAGE_WIDTH,
-    local_size=networks.LOCAL_SIZE,
-    **asdict(WORLD),
-)
+
+def realisid_config(architecture: networks.Architecture) -> checkpoint.RealisIDConfig:
+    """What a RealisID checkpoint for this miniature says of itself, when made as the recipe makes it."""
+    return checkpoint.RealisIDConfig(
+        base="miniature",
+        context_dim=networks.CONTEXT_DIM,
+        clip_vision="miniature",
+        clip_tokens=networks.IMAGE_TOKENS,
+        clip_width=architecture.image_encoder_config()["hidden_size"],
+        local_size=architecture.local_size,
+        **asdict(WORLD),
+    )
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Miniature:
     clip_vision: comfy.clip_vision.ClipVisionModel
     realisid: checkpoint.RealisIDModel
     untrained: tuple[str, ...]
+    architecture: networks.Architecture
 
     def describe(self) -> str:
         """One sentence on where the weights come from."""
@@ -70,9 +75,9 @@ class Miniature:
         guidance: float,
         model: ModelPatcher | None = None,
     ) -> Tensor:
-        """A picture [256, 256, 3] in 0..1 by the host's sampler; `model` is a patched clone of the miniature's."""
+        """A square picture [H, W, 3] in 0..1 by the host's sampler; `model` is a patched clone of the miniature's."""
         model = model or self.model
-        cells = networks.IMAGE_SIZE // LATENT_CELL
+        cells = self.architecture.image_size // LATENT_CELL
         empty = comfy.sample.fix_empty_latent_channels(model, torch.zeros(1, 4, cells, cells))
         noise = comfy.sample.prepare_noise(empty, seed)
         latent = comfy.sample.sample(
@@ -88,13 +93,15 @@ def load_miniature(weights: Path = WEIGHTS) -> Miniature:
         ValueError: naming the part whose file does not fit its network.
     """
     untrained = tuple(part for part in PARTS if not (weights / f"{part}.safetensors").is_file())
+    architecture = architecture_in(weights)
     miniature = Miniature(
         model=load_unet(weights),
         clip=networks.clip(expand_vocabulary(_weights(weights, "text_encoder"))),
-        vae=networks.vae(_weights(weights, "vae")),
-        clip_vision=networks.image_encoder(_weights(weights, "image_encoder")),
-        realisid=_realisid(weights),
+        vae=networks.vae(_weights(weights, "vae", architecture), architecture),
+        clip_vision=networks.image_encoder(_weights(weights, "image_encoder", architecture), architecture),
+        realisid=_realisid(weights, architecture),
         untrained=untrained,
+        architecture=architecture,
     )
     logging.info(miniature.describe())
     return miniature
@@ -115,16 +122,28 @@ def load_unet(weights: Path = WEIGHTS, disable_dynamic: bool = False) -> ModelPa
     return patcher
 
 
-def _weights(folder: Path, part: str) -> dict[str, Tensor]:
+def architecture_in(weights: Path) -> networks.Architecture:
+    """Of which miniature a folder of weights is: of the first where it has no UNet."""
+    file = weights / "unet.safetensors"
+    if not file.is_file():
+        return networks.FIRST
+    with safe_open(file, "pt") as tensors:
+        return networks.architecture_of({networks.FIRST_CONVOLUTION: tensors.get_tensor(networks.FIRST_CONVOLUTION)})
+
+
+def _weights(folder: Path, part: str, architecture: networks.Architecture = networks.FIRST) -> dict[str, Tensor]:
     path = folder / f"{part}.safetensors"
-    return comfy.utils.load_torch_file(str(path), safe_load=True) if path.is_file() else initial.weights(part, SEED)
+    if path.is_file():
+        return comfy.utils.load_torch_file(str(path), safe_load=True)
+    return initial.weights(part, SEED, architecture)
 
 
-def _realisid(folder: Path) -> checkpoint.RealisIDModel:
+def _realisid(folder: Path, architecture: networks.Architecture) -> checkpoint.RealisIDModel:
     path = folder / "realisid.safetensors"
     if path.is_file():
         return checkpoint.load_checkpoint(path)
-    return checkpoint.build(CONFIG, initial.weights("realisid", SEED), "miniature")
+    tensors = initial.weights("realisid", SEED, architecture)
+    return checkpoint.build(realisid_config(architecture), tensors, "miniature")
 
 
 def expand_vocabulary(state: dict[str, Tensor]) -> dict[str, Tensor]:

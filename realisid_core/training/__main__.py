@@ -99,13 +99,12 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare(options: dict) -> None:
-    from ..miniature.networks import IMAGE_SIZE
-    from .base import is_miniature
+    from .base import image_size
     from .photos import Photos
     from .pictures import Rules
     from .prepare import Job, describe, prepare
 
-    size = options.pop("image_size") or (IMAGE_SIZE if is_miniature(options["base"]) else 1024)
+    size = options.pop("image_size") or image_size(options["base"])
     smallest = options.pop("smallest_side") or size // 2
     rules = Rules(size, smallest, *(options.pop(name) for name in ("detector", "parser", "keep")))
     source = Photos(options.pop("images"), rules, options.pop("shard_size"))

@@ -12,7 +12,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..miniature.loading import WEIGHTS, load_miniature
+from ..miniature.loading import WEIGHTS, architecture_in, load_miniature
 from .loss import TRAINABLE_TYPES
 
 MINIATURE = "miniature"
@@ -100,6 +100,11 @@ def is_miniature(name: str) -> bool:
 
 def miniature_weights(name: str) -> Path:
     return WEIGHTS if name == MINIATURE else Path(name)
+
+
+def image_size(name: str) -> int:
+    """Side in px of the square pictures that the base draws."""
+    return architecture_in(miniature_weights(name)).image_size if is_miniature(name) else 1024
 
 
 def _read(name: str, dtype: torch.dtype) -> tuple[ModelPatcher, comfy.sd.CLIP | None, comfy.sd.VAE | None]:

@@ -14,7 +14,6 @@ from realisid_core.geometry import FaceBox
 from realisid_core.identity.encoder import IDEmbedding
 from realisid_core.methods.realisid import global_branch, local_branch
 from realisid_core.miniature.loading import load_miniature
-from realisid_core.miniature.networks import IMAGE_SIZE
 from realisid_core.perception import Faces, detect_faces, face_landmarks, faces_from_boxes
 from realisid_core.perception.faces import to_image, to_uint8
 from realisid_core.persons import Person, embed_person
@@ -86,12 +85,12 @@ class Painter:
     @torch.inference_mode()
     def reconstruct(self, task: Task) -> np.ndarray:
         """The true picture as the autoencoder alone leaves it: no checkpoint can draw a better one."""
-        true = to_image(render(task.scene, IMAGE_SIZE).image)
+        true = to_image(render(task.scene, self.miniature.architecture.image_size).image)
         vae = self.miniature.vae
         return to_uint8(vae.decode(vae.encode(true))[0].cpu())
 
     def persons(self, task: Task) -> list[Person]:
-        frame = (IMAGE_SIZE, IMAGE_SIZE)
+        frame = (self.miniature.architecture.image_size,) * 2
         return [
             Person(self._embedding(reference), donor_landmarks(donor), FaceBox(x, y, side, side), frame)
             for reference, donor, (x, y, side) in zip(

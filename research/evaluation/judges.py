@@ -23,10 +23,10 @@ from ..world.canonical_face import INNER_LIPS, LEFT_EYE, OUTER_LIPS, OVAL, RIGHT
 
 CROP = 112  # px; faces of any size are brought to this
 WIDTH, HIDDEN = 128, 256
-BROWS = (70, 63, 105, 66, 107, 300, 293, 334, 296, 336)
-POINTS = (  # MediaPipe's numbers
-    *OVAL[::3], *RIGHT_EYE[::2], *LEFT_EYE[::2], *OUTER_LIPS[::2], *INNER_LIPS[::5], *BROWS, 1, 4, 6, 98, 168, 197, 327,
-)  # fmt: skip
+FINE, LOOKS = 48, 12  # channels of the map that points are found in, and of what is read at each of them
+BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107, 276, 283, 282, 295, 285, 300, 293, 334, 296, 336)
+NOSE = (1, 2, 4, 5, 6, 19, 48, 64, 94, 97, 98, 115, 168, 195, 197, 278, 294, 326, 327, 344)
+POINTS = (*OVAL, *RIGHT_EYE, *LEFT_EYE, *OUTER_LIPS, *INNER_LIPS, *BROWS, *NOSE)  # MediaPipe's numbers
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,9 @@ SHAPES = {
 class FaceRecogniser(nn.Module):
     """`[N, 3, 112, 112]` in 0..1 to unit vectors `[N, 128]`; their dot product is the identity similarity.
 
-    A face's measures are places. So the network first finds `POINTS`, each the mean place under a map of its own, and
-    the vector is made from these and from the last map, 7 × 7, laid out instead of averaged.
+    A face's measures are places. So the network first finds `POINTS`, each the mean place under a heat map of its own.
+    The vector is made from these places, from what is seen at each, and from the last map, 7 × 7, laid out instead of
+    averaged. The heat has a quarter of the crop's resolution and knows the coarser maps (Lin et al. 2017).
     """
 
     def __init__(self, shape: Shape):
@@ -59,17 +60,16 @@ class FaceRecogniser(nn.Module):
         for channels, count in shape.stages:
             for index in range(count):
                 stride = 2 if index == 0 else 1
-                convolution = nn.Conv2d(width, channels, 3, stride, 1, bias=False)
-                self.blocks.append(nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)))
+                self.blocks.append(_convolution(width, channels, 3, stride))
                 self.residual.append(shape.residual and index > 0)
                 width = channels
-        self.squeeze = nn.Sequential(
-            nn.Conv2d(width, shape.squeezed, 1, bias=False), nn.BatchNorm2d(shape.squeezed), nn.ReLU(inplace=True)
-        )
-        self.heat = nn.ModuleList(nn.Conv2d(channels, len(POINTS), 1) for channels, _ in shape.stages[1:])
+        self.squeeze = _convolution(width, shape.squeezed, 1)
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, FINE, 1) for channels, _ in shape.stages[1:])
+        self.merge = nn.ModuleList(_convolution(FINE, FINE, 3) for _ in shape.stages[2:])
+        self.heat, self.looks = nn.Conv2d(FINE, len(POINTS), 1), nn.Conv2d(FINE, LOOKS, 1)
         self.geometry = nn.Sequential(
-            nn.BatchNorm1d(2 * len(POINTS), affine=False),
-            nn.Linear(2 * len(POINTS), HIDDEN, bias=False),
+            nn.BatchNorm1d((2 + LOOKS) * len(POINTS), affine=False),
+            nn.Linear((2 + LOOKS) * len(POINTS), HIDDEN, bias=False),
             nn.BatchNorm1d(HIDDEN),
             nn.ReLU(inplace=True),
         )
@@ -91,25 +91,40 @@ class FaceRecogniser(nn.Module):
             x = block(x) + x if residual else block(x)
         return [*maps[1:], x]
 
-    def points(self, maps: list[Tensor]) -> Tensor:
-        """[N, P, 2] in -1..1 of the crop, x and y: centres of mass of heat, at a quarter of the resolution."""
-        size = maps[1].shape[-2:]
-        heats = [
-            F.interpolate(heat(m).float(), size, mode="bilinear") for heat, m in zip(self.heat, maps[1:], strict=True)
-        ]
-        shares = sum(heats).flatten(2).softmax(2).unflatten(2, size)
-        x, y = ((2 * torch.arange(n, device=shares.device) + 1) / n - 1 for n in (size[1], size[0]))
-        return torch.stack(((shares.sum(2) * x).sum(2), (shares.sum(3) * y).sum(2)), 2)
+    def fine(self, maps: list[Tensor]) -> Tensor:
+        """[N, FINE, 28, 28]: the maps from the second on, the coarser ones enlarged and added to the finer."""
+        *finer, x = (lateral(m) for lateral, m in zip(self.lateral, maps[1:], strict=True))
+        for merge, below in zip(self.merge, reversed(finer), strict=True):
+            x = merge(below + F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return x
+
+    def points(self, fine: Tensor) -> tuple[Tensor, Tensor]:
+        """Places [N, P, 2] in -1..1 of the crop, x and y, the centres of mass of heat; what is seen there
+        [N, P, LOOKS], its mean under the same heat."""
+        height, width = fine.shape[-2:]
+        shares = self.heat(fine).float().flatten(2).softmax(2)
+        y, x = ((2 * torch.arange(n, device=shares.device) + 1) / n - 1 for n in (height, width))
+        places = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)
+        return shares @ places, shares @ self.looks(fine).float().flatten(2).transpose(1, 2)
 
     def read(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """The unit vectors and the points."""
         maps = self.maps(crops)
-        points = self.points(maps)
-        seen = torch.cat((self.squeeze(maps[-1]).flatten(1), self.geometry(points.flatten(1))), 1)
-        return F.normalize(self.embedding(seen).float(), dim=1), points
+        places, looks = self.points(self.fine(maps))
+        face = self.geometry(torch.cat((places, looks), 2).flatten(1))
+        seen = torch.cat((self.squeeze(maps[-1]).flatten(1), face), 1)
+        return F.normalize(self.embedding(seen).float(), dim=1), places
 
     def forward(self, crops: Tensor) -> Tensor:
         return self.read(crops)[0]
+
+
+def _convolution(width: int, channels: int, side: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, channels, side, stride, side // 2, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    )
 
 
 def weights_file(name: str) -> Path:

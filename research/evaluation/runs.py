@@ -97,14 +97,14 @@ def _painter(*arguments):
 
 def _draw(run: Evaluation, name: str, weights, checkpoint, sampling, job: tuple[str, int]) -> None:
     from realisid_core.miniature.loading import WEIGHTS
-    from realisid_core.miniature.networks import IMAGE_SIZE
+    from realisid_core.miniature.networks import FIRST
 
     from ..world import render
 
     protocol, number = job
     wanted = task(PROTOCOLS[protocol], number, run.seed)
     if name == TRUE:
-        picture = render(wanted.scene, IMAGE_SIZE).image
+        picture = render(wanted.scene, FIRST.image_size).image
     else:
         painter = _painter(weights or WEIGHTS, checkpoint, sampling)
         picture = painter.reconstruct(wanted) if name == AUTOENCODER else painter.draw(wanted, number)

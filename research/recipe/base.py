@@ -112,12 +112,19 @@ class Scenes:
         self.latents = torch.from_numpy(np.concatenate([np.load(path) for path in paths]))
         notes = Pictures(pictures).notes[: len(self.latents)]
         self.cells = self.latents.shape[-1]
-        scale = self.cells / networks.IMAGE_SIZE
+        scale = self.cells / networks.FIRST.image_size
         self.boxes = [[[value * scale for value in box] for box in note["boxes"]] for note in notes]
         self.weights = torch.stack([face_weights(boxes, self.cells, FACE_CELLS).half() for boxes in self.boxes])
         self.captions = torch.tensor([vocabulary.rows(note["caption"]) for note in notes], dtype=torch.int16)
         self.nothing = torch.tensor(vocabulary.rows(""), dtype=torch.int16)
-        self.sizes = (networks.IMAGE_SIZE, networks.IMAGE_SIZE, 0, 0, networks.IMAGE_SIZE, networks.IMAGE_SIZE)
+        self.sizes = (
+            networks.FIRST.image_size,
+            networks.FIRST.image_size,
+            0,
+            0,
+            networks.FIRST.image_size,
+            networks.FIRST.image_size,
+        )
 
     def batch(self, count: int, windows: bool, random: torch.Generator) -> Batch:
         """`count` whole pictures, or as many windows as have the same area."""
@@ -189,6 +196,6 @@ def draw_timesteps(count: int, steps: int, random: torch.Generator) -> Tensor:
 
 def cumulative_alphas() -> Tensor:
     """`ᾱ_t` of the 1000 steps, as the host's sampler has them for this model."""
-    config = networks.MiniatureSDXL(dict(networks.UNET_CONFIG))
+    config = networks.MiniatureSDXL(networks.FIRST.unet_config())
     sampling = comfy.model_base.model_sampling(config, comfy.model_base.ModelType.V_PREDICTION)
     return 1 / (1 + sampling.sigmas**2)

@@ -43,7 +43,7 @@ def _scenes(folder: Path, index: int, seed: int) -> None:
         rng = np.random.default_rng([seed, number])
         people = int(rng.choice(len(PEOPLE), p=PEOPLE)) + 1
         scene = sample_scene(rng, people=people, overlap=people > 1 and rng.random() < 0.25)
-        drawn = render(scene, networks.IMAGE_SIZE)
+        drawn = render(scene, networks.FIRST.image_size)
         images.append(drawn.image)
         notes.append({"caption": caption(scene), "boxes": [list(map(float, box)) for box in drawn.boxes]})
     _write(folder, index, np.stack(images), notes)
@@ -66,8 +66,8 @@ def reference_crop(who: Identity, rng: np.random.Generator) -> np.ndarray:
     side = float(np.exp(rng.uniform(np.log(1 / 6), np.log(0.6))))
     scene = sample_scene(rng, people=1, sizes=(side, side))
     person = vary(replace(scene.people[0], identity=who), rng)
-    drawn = render(replace(scene, people=(person,)), networks.IMAGE_SIZE)
-    crop = unsteady_crop(drawn, rng, (0.9, 1.3), networks.image_encoder_config()["image_size"])
+    drawn = render(replace(scene, people=(person,)), networks.FIRST.image_size)
+    crop = unsteady_crop(drawn, rng, (0.9, 1.3), networks.FIRST.image_encoder_config()["image_size"])
     return to_uint8(crop)
 
 

@@ -23,8 +23,8 @@ class Reader(nn.Module):
     def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
-        self.of_tokens = nn.Linear(networks.IMAGE_WIDTH, sum(SIZES))
-        self.of_output = nn.Linear(networks.IMAGE_WIDTH, sum(SIZES))
+        self.of_tokens = nn.Linear(networks.FIRST.image_encoder_config()["hidden_size"], sum(SIZES))
+        self.of_output = nn.Linear(networks.FIRST.image_encoder_config()["hidden_size"], sum(SIZES))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         _, penultimate, output, _ = self.encoder(pixels, intermediate_output=-2)

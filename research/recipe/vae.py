@@ -43,7 +43,7 @@ def train(pictures: Path, folder: Path, plan: Plan, decoder_only: bool = False) 
     for step in run.steps(plan.steps, plan.save_minutes):
         random = generator(plan.seed, step)
         whole = decoder_only and step % WHOLE_EVERY == 1
-        count = max(1, plan.batch * CROP**2 // networks.IMAGE_SIZE**2) if whole else plan.batch
+        count = max(1, plan.batch * CROP**2 // networks.FIRST.image_size**2) if whole else plan.batch
         chosen = torch.randint(len(data), (count,), generator=random).tolist()
         seen = [_weighted(data, index, WHOLE if whole else _window(data, index, random)) for index in chosen]
         images, weights = (torch.stack(values).to(device()) for values in zip(*seen, strict=True))

@@ -64,11 +64,11 @@ def write(pictures: dict[str, np.ndarray], folder: Path) -> None:
 def prepare(options: argparse.Namespace) -> None:
     """Shards for the trainer, from as many processes as asked for."""
     import realisid_core.training.prepare as core  # finds the host, so before what needs it
-    from realisid_core.miniature.networks import IMAGE_SIZE
+    from realisid_core.training.base import image_size
 
     from .training_pictures import WorldPictures
 
-    size = options.image_size or IMAGE_SIZE
+    size = options.image_size or image_size(options.base)
     source = WorldPictures(options.seed, options.pictures, size, options.people, options.world, options.shard_size)
     job = core.Job(options.output, options.base, source, options.clip_vision, options.processes)
     print(core.describe(core.prepare(job)))

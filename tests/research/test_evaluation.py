@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from realisid_core.miniature.loading import WEIGHTS
-from realisid_core.miniature.networks import IMAGE_SIZE
+from realisid_core.miniature.networks import FIRST
 from research.evaluation import colours, runs, tasks
 from research.evaluation.generation import Painter, Sampling
 from research.evaluation.parts import parts, with_inside
@@ -24,7 +24,7 @@ def asked(name, count=COUNT):
     return [tasks.task(tasks.PROTOCOLS[name], number, 0) for number in range(count)]
 
 
-def drawn(task, size=IMAGE_SIZE):
+def drawn(task, size=FIRST.image_size):
     return render(task.scene, size).image
 
 
@@ -76,7 +76,7 @@ def test_a_picture_in_another_colour_is_noticed():
     person = task.scene.people[0]
     other = "red" if person.shirt[0] != "red" else "blue"
     repainted = replace(task.scene, people=(replace(person, shirt=(other, person.shirt[1])),))
-    assert colours.shirt_colour(render(repainted, IMAGE_SIZE).image, task.scene, 0) == 0
+    assert colours.shirt_colour(render(repainted, FIRST.image_size).image, task.scene, 0) == 0
 
 
 @recognises
@@ -121,9 +121,9 @@ def test_the_parts_of_a_likeness_are_told_apart(tmp_path):
     """Pictures with the right hair round somebody else's face: only the inside of the box is wrong."""
     for size in SIZES:
         (wanted,), (_, other) = asked(size, 1), asked(size, 2)
-        box = tasks.frame_box(wanted.scene.people[0], IMAGE_SIZE)
+        box = tasks.frame_box(wanted.scene.people[0], FIRST.image_size)
         moved = replace(other.scene.people[0], box=wanted.scene.people[0].box)
-        face_of_another = render(replace(wanted.scene, people=(moved,)), IMAGE_SIZE).image
+        face_of_another = render(replace(wanted.scene, people=(moved,)), FIRST.image_size).image
         path = tmp_path / "other" / runs.folder_name(size) / "00000.png"
         path.parent.mkdir(parents=True)
         Image.fromarray(with_inside(drawn(wanted), face_of_another, box)).save(path)
@@ -148,7 +148,7 @@ def test_a_painter_draws_the_same_picture_from_the_same_seed():
     painter = Painter(WEIGHTS, None, Sampling(steps=2))
     task = asked("two people, 1/4")[1]
     first, again, other = (painter.draw(task, seed) for seed in (1, 1, 2))
-    assert first.shape == (IMAGE_SIZE, IMAGE_SIZE, 3) and first.dtype == np.uint8
+    assert first.shape == (FIRST.image_size, FIRST.image_size, 3) and first.dtype == np.uint8
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 

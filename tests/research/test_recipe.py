@@ -95,7 +95,7 @@ def test_the_exported_base_computes_in_the_host_what_was_trained(tmp_path):
     assert "unet" not in loaded.untrained and "text_encoder" not in loaded.untrained
 
     cells = 16
-    noisy, timesteps = torch.randn(1, networks.LATENT_CHANNELS, cells, cells), torch.tensor([500.0])
+    noisy, timesteps = torch.randn(1, networks.FIRST.latent_channels, cells, cells), torch.tensor([500.0])
     sizes = torch.tensor([[256.0, 256, 0, 0, 256, 256]])
     with torch.no_grad():
         expected = trained.half().float()(noisy, timesteps, torch.tensor([vocabulary.rows(CAPTION)]), sizes)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from realisid_core.miniature import initial
+from realisid_core.miniature.networks import SECOND
 from research.evaluation.judges import SHAPES, FaceRecogniser
 from research.recipe.ahead import Ahead
 from research.recipe.run import Plan
-from research.recipe.second import autoencoder, encoder, networks
+from research.recipe.second import autoencoder, encoder
 from research.recipe.second.check import load_autoencoder
 from research.world import sample_person
 from research.world.identity import GEOMETRY
@@ -47,12 +49,12 @@ def test_every_face_weighs_like_one_of_the_same_side():
 
 
 def test_the_autoencoder_has_the_designs_size():
-    model = networks.vae_module()
+    model = initial.vae_module(SECOND)
     parameters = sum(p.numel() for p in model.parameters())
     assert 2e6 < parameters < 4e6
     assert sum(p.numel() for p in model.decoder.parameters()) > 1.3 * sum(p.numel() for p in model.encoder.parameters())
     latents = model.quant_conv(model.encoder(torch.zeros(1, 3, 64, 64)))
-    assert latents.shape == (1, 2 * networks.LATENT_CHANNELS, 8, 8)
+    assert latents.shape == (1, 2 * SECOND.latent_channels, 8, 8)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def test_the_image_encoder_sees_all_masks():
 
 
 def test_an_image_encoder_step_trains(tmp_path):
-    before = encoder.networks.image_encoder_module()
+    before = initial.image_encoder_module(SECOND)
     assert sum(p.numel() for p in before.parameters()) < 2.5e6
     encoder.train(tmp_path, Plan(2, 16, 0, 1e-3, 60, "no"))
     state = torch.load(tmp_path / "state.pt", weights_only=True)

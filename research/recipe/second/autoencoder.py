@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from realisid_core.miniature import initial
+from realisid_core.miniature.networks import SECOND
 from realisid_core.training.ema import averaged_model
 
 from ...world import Rendered, render, sample_scene
 from ..run import Plan, Run, device, generator, learning_rate, take_step
 from ..vae import shrinks, there_and_back
-from . import networks
 
 CROPS_PER_PICTURE = 4
 PEOPLE = (0.5, 0.3, 0.2)  # how often one, two, three people
@@ -27,7 +27,7 @@ def train(folder: Path, plan: Plan, crop: int = 128, perceptual: Perceptual | No
 
     `perceptual`: a loss of decoded and true crops, both [N, 3, h, w] in -1..1, that is added.
     """
-    model = networks.vae_module()
+    model = initial.vae_module(SECOND)
     model.load_state_dict(initial.zero_init_residuals(initial.seeded(model, plan.seed)))
     with torch.no_grad():  # little noise on the latents to begin with, or nothing gets through for hundreds of steps
         model.quant_conv.bias[len(model.quant_conv.bias) // 2 :] -= 6
@@ -67,8 +67,8 @@ def batch(seed: int, step: int, count: int, crop: int) -> tuple[Tensor, Tensor]:
     images, weights = [], []
     while len(images) < count:
         drawn = _picture(rng)
-        weight = face_weights(drawn.boxes, networks.IMAGE_SIZE)
-        for number in range(1 if crop >= networks.IMAGE_SIZE else min(CROPS_PER_PICTURE, count - len(images))):
+        weight = face_weights(drawn.boxes, SECOND.image_size)
+        for number in range(1 if crop >= SECOND.image_size else min(CROPS_PER_PICTURE, count - len(images))):
             window = _window(drawn, crop, number % 4 < 3, rng)
             images.append(torch.from_numpy(drawn.image[window].copy()).permute(2, 0, 1).float() / 127.5 - 1)
             weights.append(weight[window][None])
@@ -78,12 +78,12 @@ def batch(seed: int, step: int, count: int, crop: int) -> tuple[Tensor, Tensor]:
 def _picture(rng: np.random.Generator) -> Rendered:
     people = int(rng.choice(len(PEOPLE), p=PEOPLE)) + 1
     scene = sample_scene(rng, people=people, overlap=people > 1 and rng.random() < 0.25, world=2)
-    return render(scene, networks.IMAGE_SIZE)
+    return render(scene, SECOND.image_size)
 
 
 def _window(drawn: Rendered, crop: int, face: bool, rng: np.random.Generator) -> tuple[slice, slice]:
     """(rows, columns) of a crop, with a face somewhere in it or anywhere."""
-    room = networks.IMAGE_SIZE - crop
+    room = SECOND.image_size - crop
     if face:
         x0, y0, x1, y1 = drawn.boxes[rng.integers(len(drawn.boxes))]
         centre = np.array((x0 + x1, y0 + y1)) / 2 + rng.uniform(-0.3, 0.3, 2) * max(crop, x1 - x0)

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from realisid_core.miniature import initial
+from realisid_core.miniature.networks import SECOND
 from realisid_core.perception import head_pose
 from realisid_core.training.ema import averaged_model
 
@@ -15,7 +17,6 @@ from ...evaluation.judges import recognise
 from ...evaluation.shape import distance, read_face, shape_vector
 from ...world import Person, Pose, portrait, render, sample_person, sample_pose, sample_scene
 from ..run import load_part
-from . import networks
 
 FIRST = 22 << 33  # the people's seeds; nothing else uses these
 SIDES = {"1/4": 1 / 4, "1/5": 1 / 5, "1/6": 1 / 6, "1/7": 1 / 7}
@@ -31,7 +32,7 @@ def averaged(module: nn.Module, folder: Path) -> nn.Module:
 
 
 def load_autoencoder(folder: Path) -> nn.Module:
-    return averaged(networks.vae_module(), folder)
+    return averaged(initial.vae_module(SECOND), folder)
 
 
 @torch.inference_mode()
@@ -50,7 +51,7 @@ def check_autoencoder(model: nn.Module, judge: nn.Module | None, people: int, sh
         for key, values in _person(model, judge, number).items():
             rows[key].append(values)
     names = ("similarity", "shape", "degrees", "blendshapes", "L1 in the box")
-    show(f"{people} unseen people, one picture each at {networks.IMAGE_SIZE}²: {', '.join(names)}")
+    show(f"{people} unseen people, one picture each at {SECOND.image_size}²: {', '.join(names)}")
     table = {key: np.array(values) for key, values in rows.items()}
     for (kind, side), values in table.items():
         means, errors = np.nanmean(values, 0), np.nanstd(values, 0) / np.sqrt(people)
@@ -80,7 +81,7 @@ def _person(model: nn.Module, judge: nn.Module | None, number: int) -> dict[tupl
         x, y, old = base.people[0].box
         box = (x + (old - side) / 2, y + (old - side) / 2, side)
         scene = replace(base, people=(Person(who, pose, box, base.people[0].shirt),))
-        drawn = render(scene, networks.IMAGE_SIZE)
+        drawn = render(scene, SECOND.image_size)
         for kind, picture in zip(KINDS, (drawn.image, autoencoded(model, drawn.image)), strict=True):
             similar = _similarity(judge, picture, drawn.boxes[0], reference)
             result[kind, name] = [similar, *_read(picture, drawn.boxes[0], asked, shape), _error(picture, drawn)]

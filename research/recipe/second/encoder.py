@@ -9,6 +9,7 @@ from comfy.clip_vision import clip_preprocess
 from torch import Tensor, nn
 
 from realisid_core.miniature import initial
+from realisid_core.miniature.networks import SECOND
 from realisid_core.perception import Face, Faces, masked_crops
 from realisid_core.perception.faces import to_image, to_uint8
 from realisid_core.training.ema import averaged_model
@@ -20,7 +21,6 @@ from ...world.references import masked_as
 from ..ahead import Ahead
 from ..encoder import trainable
 from ..run import Plan, Run, device, generator, learning_rate, take_step
-from . import networks
 from .check import averaged
 
 FIRST = {"training": 20 << 33, "check": 21 << 33}  # the families' seeds; nothing else uses these
@@ -40,7 +40,7 @@ class Reader(nn.Module):
 
     def __init__(self, encoder: nn.Module):
         super().__init__()
-        width = networks.image_encoder_config()["hidden_size"]
+        width = SECOND.image_encoder_config()["hidden_size"]
         self.encoder = encoder
         self.of_tokens = nn.Linear(width, sum(READ))
         self.of_output = nn.Linear(width, sum(READ))
@@ -54,7 +54,7 @@ class Reader(nn.Module):
 def train(folder: Path, plan: Plan, workers: int = 0) -> None:
     """Train on endless fresh families, drawn by `workers` other processes. Resumes where `folder` holds a state."""
     torch.manual_seed(plan.seed)
-    encoder = networks.image_encoder_module()
+    encoder = initial.image_encoder_module(SECOND)
     encoder.load_state_dict(initial.seeded(encoder, plan.seed))
     model = trainable(Reader(encoder)).to(device())
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.05)
@@ -137,7 +137,7 @@ def reading_loss(reading: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
 @torch.inference_mode()
 def check(folder: Path, people: int) -> None:
     """Print the gate: R² of every measure and the share of right categories, on unseen people, for each mask."""
-    model = averaged(Reader(networks.image_encoder_module()), folder)
+    model = averaged(Reader(initial.image_encoder_module(SECOND)), folder)
     for mask in MASKS:
         rng = np.random.default_rng([FIRST["check"], MASKS.index(mask)])
         seen = [draw(sample_family(FIRST["check"] + number)[0], rng, mask, CROP) for number in range(people)]
