@@ -100,9 +100,10 @@ def main() -> None:
 
         export(runs, weights)
     else:
-        from .export import grid
+        from .export import captions, grid
 
-        grid(weights, args.out, args.columns, args.rows, args.steps, args.guidance, args.seed)
+        texts = captions(args.columns * args.rows, args.seed)
+        grid(weights, args.out, texts, args.columns, args.steps, args.guidance, args.seed)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from comfy.sdxl_clip import SDXLTokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from realisid_core.geometry import LATENT_CELL
 from realisid_core.miniature import initial, networks
 from realisid_core.training.ema import averaged_model
 from realisid_core.training.precision import autocast
@@ -26,7 +28,6 @@ from .vae import face_weights
 
 CAPTION_DROP = 0.1
 FACE_CELLS = 8.0  # every face adds as much to the loss as a square of so many latent cells
-WINDOW = 16  # latent cells
 WHOLE_EVERY = 4  # with windows, one step of so many sees whole pictures
 
 
@@ -54,9 +55,9 @@ def encode(pictures: Path, vae_weights: dict[str, Tensor], folder: Path, precisi
 class Vocabulary:
     """The tokens that captions use: row i of the small embedding is token `tokens[i]`, the last any other."""
 
-    def __init__(self):
+    def __init__(self, words: Sequence[str] = VOCABULARY):
         self.tokenizer = SDXLTokenizer()
-        known = {token for word in ("", *VOCABULARY) for token in self._tokens(word)}
+        known = {token for word in ("", *words) for token in self._tokens(word)}
         self.tokens = sorted(known)
         self.row = {token: index for index, token in enumerate(self.tokens)}
 
@@ -71,9 +72,9 @@ class Vocabulary:
 class Base(nn.Module):
     """Text encoder and UNet, with the small embedding in the place of the tokenizer's whole table."""
 
-    def __init__(self, vocabulary: Vocabulary, seed: int):
+    def __init__(self, vocabulary: Vocabulary, seed: int, architecture: networks.Architecture = networks.FIRST):
         super().__init__()
-        text, unet = initial.text_module(), initial.unet_module()
+        text, unet = initial.text_module(), initial.unet_module(architecture)
         text.load_state_dict(initial.seeded(text, seed), strict=False)
         unet.load_state_dict(initial.zero_init_residuals(initial.seeded(unet, seed)))
         self.text = trainable(text.clip_g.transformer)
@@ -105,30 +106,27 @@ class Batch:
 
 
 class Scenes:
-    """The latents of all pictures with their captions; batches of whole pictures, or of windows round heads."""
+    """The latents of all pictures with their captions; batches of whole pictures, or of windows round heads.
 
-    def __init__(self, pictures: Path, latents: Path, vocabulary: Vocabulary):
-        paths = sorted(path for path in latents.glob("*.npy") if not path.stem.endswith(".part"))
-        self.latents = torch.from_numpy(np.concatenate([np.load(path) for path in paths]))
-        notes = Pictures(pictures).notes[: len(self.latents)]
-        self.cells = self.latents.shape[-1]
-        scale = self.cells / networks.FIRST.image_size
+    Args:
+        latents: [N, C, S, S] float16.
+        notes: of each picture its "caption" and its faces' "boxes" (x0, y0, x1, y1 px).
+    """
+
+    def __init__(self, latents: Tensor, notes: Sequence[dict], vocabulary: Vocabulary):
+        self.latents, self.cells = latents, latents.shape[-1]
+        self.window = self.cells // 2
+        scale = 1 / LATENT_CELL
         self.boxes = [[[value * scale for value in box] for box in note["boxes"]] for note in notes]
         self.weights = torch.stack([face_weights(boxes, self.cells, FACE_CELLS).half() for boxes in self.boxes])
         self.captions = torch.tensor([vocabulary.rows(note["caption"]) for note in notes], dtype=torch.int16)
         self.nothing = torch.tensor(vocabulary.rows(""), dtype=torch.int16)
-        self.sizes = (
-            networks.FIRST.image_size,
-            networks.FIRST.image_size,
-            0,
-            0,
-            networks.FIRST.image_size,
-            networks.FIRST.image_size,
-        )
+        side = self.cells * LATENT_CELL
+        self.sizes = (side, side, 0, 0, side, side)
 
     def batch(self, count: int, windows: bool, random: torch.Generator) -> Batch:
         """`count` whole pictures, or as many windows as have the same area."""
-        count *= (self.cells // WINDOW) ** 2 if windows else 1
+        count *= (self.cells // self.window) ** 2 if windows else 1
         chosen = torch.randint(len(self.latents), (count,), generator=random)
         areas = [(0, 0, self.cells, self.cells)] * count
         if windows:
@@ -145,7 +143,7 @@ class Scenes:
     def _round_a_head(self, index: int, chances: list[float]) -> tuple[int, int, int, int]:
         which, *place = chances
         boxes = self.boxes[index]
-        return place_window(boxes[int(which * len(boxes))], (self.cells, self.cells), WINDOW, place)
+        return place_window(boxes[int(which * len(boxes))], (self.cells, self.cells), self.window, place)
 
 
 def _cut(values: Tensor, chosen: Tensor, areas: list[tuple[int, int, int, int]]) -> Tensor:
@@ -158,10 +156,21 @@ def _cut(values: Tensor, chosen: Tensor, areas: list[tuple[int, int, int, int]])
 
 
 def train(pictures: Path, latents: Path, folder: Path, plan: Plan, windows: bool = False) -> None:
-    """Train on cached latents; `windows` sees mostly windows round heads. Resumes where `folder` holds a state."""
+    """Train the first miniature's base on cached latents. Resumes where `folder` holds a state."""
     vocabulary = Vocabulary()
-    scenes = Scenes(pictures, latents, vocabulary)
-    model = Base(vocabulary, plan.seed).to(device())
+    known = torch.from_numpy(np.concatenate([np.load(path) for path in finished(latents)]))
+    scenes = Scenes(known, Pictures(pictures).notes[: len(known)], vocabulary)
+    fit(Base(vocabulary, plan.seed), scenes, vocabulary, folder, plan, windows)
+
+
+def finished(folder: Path) -> list[Path]:
+    """The arrays in a folder that were written to their end."""
+    return sorted(path for path in folder.glob("*.npy") if not path.stem.endswith(".part"))
+
+
+def fit(model: Base, scenes: Scenes, vocabulary: Vocabulary, folder: Path, plan: Plan, windows: bool) -> None:
+    """Train text encoder and UNet; `windows`: mostly on windows round heads. Resumes where `folder` holds a state."""
+    model = model.to(device())
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average = averaged_model(model, 0.999)
     run = Run(folder, {"model": model, "optimizer": optimizer, "average": average})

@@ -28,11 +28,16 @@ def export(runs: Path, weights: Path) -> None:
     for name, part in parts.items():
         if (runs / name / "state.pt").exists():
             for file, state in part(runs).items():
-                halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-                save_file({key: value.contiguous() for key, value in halves.items()}, weights / f"{file}.safetensors")
-                print(f"{file}: {sum(value.numel() for value in state.values()) / 1e6:.2f} M")
+                write(state, weights / f"{file}.safetensors")
     if (weights / "vae.safetensors").exists():
-        (weights / "preview.json").write_text(json.dumps(_preview(runs, weights)), encoding="utf-8")
+        write_preview(initial.vae_module(), _images(runs), weights)
+
+
+def write(state: dict[str, Tensor], file: Path) -> None:
+    """Floats in half precision."""
+    halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    save_file({key: value.contiguous() for key, value in halves.items()}, file)
+    print(f"{file.stem}: {sum(value.numel() for value in state.values()) / 1e6:.2f} M")
 
 
 def averaged(module: torch.nn.Module, folder: Path) -> torch.nn.Module:
@@ -45,7 +50,7 @@ def averaged(module: torch.nn.Module, folder: Path) -> torch.nn.Module:
 
 def _vae(runs: Path) -> dict[str, dict[str, Tensor]]:
     model = averaged(initial.vae_module(), runs / "vae")
-    return {"vae": folded(model.state_dict(), _latents(model, _images(runs)))}
+    return {"vae": folded(model.state_dict(), latents_of(model, _images(runs)))}
 
 
 def _images(runs: Path) -> Tensor:
@@ -55,7 +60,7 @@ def _images(runs: Path) -> Tensor:
     return rearrange(torch.from_numpy(chosen), "n h w c -> n c h w").float() / 127.5 - 1
 
 
-def _latents(model: torch.nn.Module, images: Tensor) -> Tensor:
+def latents_of(model: torch.nn.Module, images: Tensor) -> Tensor:
     with torch.no_grad():
         return torch.cat([model.encode(part) for part in images.split(20)])
 
@@ -77,15 +82,18 @@ def folded(state: dict[str, Tensor], latents: Tensor) -> dict[str, Tensor]:
     return state
 
 
-def _preview(runs: Path, weights: Path) -> dict[str, list]:
-    """The linear map from a latent cell to its mean colour in -1..1, with which the host draws its previews."""
-    images = _images(runs)
-    model = initial.vae_module()
+def write_preview(model: torch.nn.Module, images: Tensor, weights: Path) -> None:
+    """The linear map from a latent cell to its mean colour in -1..1, with which the host draws its previews.
+
+    Args:
+        model: an autoencoder, which takes the weights of the one in the folder.
+    """
     model.load_state_dict(load_file(weights / "vae.safetensors"))
-    cells = rearrange(_latents(model, images), "n c h w -> (n h w) c")
+    cells = rearrange(latents_of(model, images), "n c h w -> (n h w) c")
     colours = rearrange(torch.nn.functional.avg_pool2d(images, 8), "n c h w -> (n h w) c")
     solution = torch.linalg.lstsq(torch.cat([cells, torch.ones_like(cells[:, :1])], dim=1), colours).solution
-    return {"latent_rgb_factors": solution[:-1].tolist(), "latent_rgb_factors_bias": solution[-1].tolist()}
+    factors = {"latent_rgb_factors": solution[:-1].tolist(), "latent_rgb_factors_bias": solution[-1].tolist()}
+    (weights / "preview.json").write_text(json.dumps(factors), encoding="utf-8")
 
 
 def _image_encoder(runs: Path) -> dict[str, dict[str, Tensor]]:
@@ -93,10 +101,14 @@ def _image_encoder(runs: Path) -> dict[str, dict[str, Tensor]]:
 
 
 def _base(runs: Path) -> dict[str, dict[str, Tensor]]:
-    vocabulary = Vocabulary()
+    return base_files(Base(vocabulary := Vocabulary(), 0), vocabulary, runs)
+
+
+def base_files(model: Base, vocabulary: Vocabulary, runs: Path) -> dict[str, dict[str, Tensor]]:
+    """The UNet's and the text encoder's tensors of the state in `runs`."""
     if json.loads((runs / "base" / "vocabulary.json").read_text(encoding="utf-8")) != vocabulary.tokens:
         raise ValueError("The face world's vocabulary has changed since the base was trained. Train it anew.")
-    model = averaged(Base(vocabulary, 0), runs / "base")
+    model = averaged(model, runs / "base")
     table = f"{loading.TOKEN_EMBEDDING}.weight"
     text = {f"clip_g.transformer.{name}": value for name, value in model.text.state_dict().items()}
     text[f"{loading.TOKEN_EMBEDDING}.rows"] = text.pop(table)
@@ -104,13 +116,17 @@ def _base(runs: Path) -> dict[str, dict[str, Tensor]]:
     return {"unet": model.unet.state_dict(), "text_encoder": text}
 
 
-def grid(weights: Path, path: Path, columns: int, rows: int, steps: int, guidance: float, seed: int) -> None:
-    """Pictures of captions from the face world, by the host's own sampler."""
-    miniature = loading.load_miniature(weights)
+def captions(count: int, seed: int) -> list[str]:
+    """Of the first face world's scenes; every second shows one person."""
     rng = np.random.default_rng(seed)
+    return [caption(sample_scene(rng, people=1 if i % 2 == 0 else int(rng.integers(2, 5)))) for i in range(count)]
+
+
+def grid(weights: Path, path: Path, texts: list[str], columns: int, steps: int, guidance: float, seed: int) -> None:
+    """Pictures of captions by the host's own sampler."""
+    miniature = loading.load_miniature(weights)
     pictures = []
-    for index in range(columns * rows):
-        text = caption(sample_scene(rng, people=1 if index % 2 == 0 else int(rng.integers(2, 5))))
+    for index, text in enumerate(texts):
         print(index, text)
         prompts = miniature.prompt(text), miniature.prompt("")
         pictures.append(miniature.sample(*prompts, seed + index, steps, guidance))

@@ -1,6 +1,6 @@
 """The face world: people whose identity, pose, expression, place and clothes are known exactly, drawn from a seed."""
 
-from .captions import VOCABULARY, caption
+from .captions import PLACED_VOCABULARY, VOCABULARY, caption, placed_caption
 from .identity import (
     Identity,
     geometry_vector,
@@ -15,6 +15,7 @@ from .render import Rendered, render
 from .scene import Person, Scene, portrait, sample_light, sample_scene, vary
 
 __all__ = [
+    "PLACED_VOCABULARY",
     "VOCABULARY",
     "Identity",
     "Person",
@@ -24,6 +25,7 @@ __all__ = [
     "caption",
     "geometry_vector",
     "identity_vector",
+    "placed_caption",
     "portrait",
     "render",
     "restyled",

@@ -21,6 +21,24 @@ def shared_caption(scene: Scene) -> str:
     return f"{COUNTS[len(scene.people) - 1]}, {_surroundings(scene)}"
 
 
+PLACES_IN_ROW = {
+    1: ("",),
+    2: (" on the left", " on the right"),
+    3: (" on the left", " in the middle", " on the right"),
+    4: (" on the far left", " on the left", " on the right", " on the far right"),
+}
+
+
+def placed_caption(scene: Scene) -> str:
+    """Everybody with their own words and their place, from left to right: "two persons, a person wearing a red sweater
+    on the left and a person wearing a blue hoodie on the right, outdoors with a beach in the background"."""
+    row = sorted(scene.people, key=lambda person: person.box[0] + person.box[2] / 2)
+    each = [own_caption(one) + place for one, place in zip(row, PLACES_IN_ROW[len(row)], strict=True)]
+    if len(each) == 1:
+        return f"{each[0]}, {_surroundings(scene)}"
+    return f"{COUNTS[len(each) - 1]}, {', '.join(each[:-1])} and {each[-1]}, {_surroundings(scene)}"
+
+
 def own_caption(person: Person) -> str:
     """One person's own words: "a person wearing a red sweater"."""
     return f"{COUNTS[0]} wearing {_worn(person)}"
@@ -49,3 +67,4 @@ def split(text: str) -> list[str]:
 
 
 VOCABULARY = _words()
+PLACED_VOCABULARY = tuple(sorted({*VOCABULARY, *split(" ".join(sum(PLACES_IN_ROW.values(), ())))}))

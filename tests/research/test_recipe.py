@@ -55,16 +55,12 @@ def test_draws_of_noise_levels_cover_the_schedule_and_prefer_its_middle():
 
 
 @pytest.fixture
-def scenes(tmp_path):
+def scenes():
     """Four pictures of two heads each with their latents, which say in two channels where each cell is."""
-    (tmp_path / "pictures").mkdir()
-    np.save(tmp_path / "pictures" / "00000.npy", np.zeros((4, 256, 256, 3), dtype=np.uint8))
     notes = [{"caption": CAPTION, "boxes": [[10, 40, 70, 100], [150, 30, 200, 80]]}] * 4
-    (tmp_path / "pictures" / "00000.json").write_text(json.dumps(notes))
-    (tmp_path / "latents").mkdir()
     where = np.stack(np.meshgrid(np.arange(32), np.arange(32), indexing="ij"))
-    np.save(tmp_path / "latents" / "00000.npy", np.broadcast_to(where, (4, 2, 32, 32)).astype(np.float16))
-    return base.Scenes(tmp_path / "pictures", tmp_path / "latents", base.Vocabulary())
+    latents = np.broadcast_to(where, (4, 2, 32, 32)).astype(np.float16)
+    return base.Scenes(torch.from_numpy(latents), notes, base.Vocabulary())
 
 
 def test_windows_of_the_base_say_where_they_are_and_hold_a_head(scenes):

@@ -5,13 +5,16 @@ import pytest
 import torch
 
 from realisid_core.miniature import initial
+from realisid_core.miniature.loading import load_miniature
 from realisid_core.miniature.networks import SECOND
 from research.evaluation.judges import SHAPES, FaceRecogniser
 from research.recipe.ahead import Ahead
+from research.recipe.export import write
 from research.recipe.run import Plan
-from research.recipe.second import autoencoder, encoder
+from research.recipe.second import autoencoder, base, encoder, export
 from research.recipe.second.check import load_autoencoder
-from research.world import sample_person
+from research.world import PLACED_VOCABULARY, placed_caption, sample_person, sample_scene
+from research.world.captions import split
 from research.world.identity import GEOMETRY
 
 
@@ -103,3 +106,33 @@ def test_the_perceptual_loss_grows_with_blur_and_its_gradient_reaches_the_pictur
     loss(drawn, images).backward()
     assert drawn.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_captions_say_who_wears_what_where():
+    rng = np.random.default_rng(4)
+    scene = sample_scene(rng, people=2, styles=("photo",), world=2)
+    left, right = sorted(scene.people, key=lambda one: one.box[0])
+    words = [" ".join(one.shirt) for one in (left, right)]
+    said = placed_caption(scene)
+    assert said.startswith(
+        f"two persons, a person wearing a {words[0]} on the left and a person wearing a {words[1]} on the right, "
+    )
+    for count in range(1, 5):
+        text = placed_caption(sample_scene(rng, people=count, world=2))
+        assert text.count("wearing") == count and set(split(text)) <= set(PLACED_VOCABULARY)
+
+
+def test_the_base_trains_on_drawn_latents_and_the_host_loads_what_comes_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(base, "SHARD", 4)
+    write(initial.weights("vae", 0, SECOND), tmp_path / "vae.safetensors")
+    (tmp_path / "latents").mkdir()
+    base.encode_shard(tmp_path, tmp_path / "latents", 0, 3)
+    latents = np.load(tmp_path / "latents" / "00000.npy")
+    assert latents.shape == (4, 16, 48, 48) and latents.dtype == np.float16
+    base.train(tmp_path / "latents", tmp_path / "base", Plan(2, 1, 0, 1e-3, 60, "no"), windows=True)
+    monkeypatch.setattr(export, "_images", lambda count: torch.zeros(1, 3, 64, 64))
+    export.export(tmp_path, tmp_path / "weights")
+    miniature = load_miniature(tmp_path / "weights")
+    assert miniature.architecture == SECOND and "unet" not in miniature.untrained
+    picture = miniature.sample(miniature.prompt("a person"), miniature.prompt(""), 0, 2, 4.0)
+    assert picture.shape == (384, 384, 3)

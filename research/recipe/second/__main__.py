@@ -9,6 +9,7 @@ RUNS = Path("runs/second")
 TRAININGS = {  # steps, batch size, peak learning rate
     "autoencoder": (30000, 4, 5e-4),
     "encoder": (25000, 64, 1e-3),
+    "base": (12000, 8, 6e-4),
 }
 
 
@@ -30,8 +31,25 @@ def _parser() -> argparse.ArgumentParser:
         "--perceptual", type=Path, help="weights of the recogniser that only trains: adds its maps' differences"
     )
     commands.choices["encoder"].add_argument("--workers", type=int, default=0, help="processes that draw ahead")
+    commands.choices["base"].add_argument(
+        "--windows", action="store_true", help="three steps of four see windows round heads, four times as many"
+    )
+    latents = commands.add_parser("latents", help="draw and encode what the base learns from")
+    latents.add_argument("--shards", type=int, default=100, help="of 200 pictures each (default %(default)s)")
+    latents.add_argument("--seed", type=int, default=1)
+    latents.add_argument("--workers", type=int, default=1)
+    commands.add_parser("export", help="write the weights of every part that has been trained")
+    grid = commands.add_parser("grid", help="sample a grid of pictures through the host")
+    grid.add_argument("--out", type=Path, default=RUNS / "grid.png")
+    grid.add_argument("--columns", type=int, default=4)
+    grid.add_argument("--rows", type=int, default=3)
+    grid.add_argument("--steps", type=int, default=20)
+    grid.add_argument("--guidance", type=float, default=4.0)
+    grid.add_argument("--seed", type=int, default=1000)
+    for command in ("latents", "export", "grid"):
+        commands.choices[command].add_argument("--weights", type=Path, help="folder (the runs' own `weights`)")
     check = commands.add_parser("check", help="print the figures of a part's gate")
-    check.add_argument("part", choices=list(TRAININGS))
+    check.add_argument("part", choices=["autoencoder", "encoder"])
     check.add_argument("--people", type=int, default=200, help="unseen people (default %(default)s)")
     check.add_argument("--judge", type=Path, help="weights of the judge (the shipped ones); without any: no similarity")
     return parser
@@ -46,8 +64,28 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
         cv2.setNumThreads(args.threads)
-    if args.command == "check":
-        return check(args)
+    if args.command in TRAININGS:
+        train(args)
+    elif args.command == "check":
+        check(args)
+    elif args.command == "latents":
+        from .base import encode
+
+        encode(args.weights or args.runs / "weights", args.runs / "latents", args.shards, args.seed, args.workers)
+    elif args.command == "export":
+        from .export import export
+
+        export(args.runs, args.weights or args.runs / "weights")
+    else:
+        from ..export import grid
+        from .export import captions
+
+        texts = captions(args.columns * args.rows, args.seed)
+        weights = args.weights or args.runs / "weights"
+        grid(weights, args.out, texts, args.columns, args.steps, args.guidance, args.seed)
+
+
+def train(args: argparse.Namespace) -> None:
     from realisid_core.training.precision import chosen_precision, say_precision
 
     from ..run import Plan, device
@@ -61,10 +99,14 @@ def main() -> None:
 
         perceptual = args.perceptual and autoencoder.perceptual_of(load_judge("trainer", args.perceptual))
         autoencoder.train(args.runs / "autoencoder", plan, args.crop, perceptual)
-    else:
+    elif args.command == "encoder":
         from . import encoder
 
         encoder.train(args.runs / "encoder", plan, args.workers)
+    else:
+        from . import base
+
+        base.train(args.runs / "latents", args.runs / "base", plan, args.windows)
 
 
 def check(args: argparse.Namespace) -> None:
