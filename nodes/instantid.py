@@ -71,4 +71,4 @@ class LoadInstantID(io.ComfyNode):
     @classmethod
     def execute(cls, identitynet: str, ip_adapter: str, recogniser: str) -> io.NodeOutput:
         realisid = load_instantid(*_paths(identitynet, ip_adapter, recogniser))
-        return io.NodeOutput(realisid, ui=ui.PreviewText(f"{realisid.describe()}. {TERMS}"))
+        return io.NodeOutput(realisid, ui=ui.PreviewText(realisid.describe()))

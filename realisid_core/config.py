@@ -24,7 +24,8 @@ class Rule:
     holds: Callable[[Any], bool]
 
 
-def _field(default: Any, expected: str, holds: Callable[[Any], bool]) -> Any:
+def matching(default: Any, expected: str, holds: Callable[[Any], bool]) -> Any:
+    """A field for what `holds` is true of; `expected` says in words what that is."""
     return field(default=default, metadata={"rule": Rule(expected, holds)})
 
 
@@ -33,28 +34,28 @@ def whole(default: int, least: int, most: int, multiple_of: int = 1) -> Any:
     expected = f"a whole number from {least} to {most}"
     if multiple_of > 1:
         expected += f", a multiple of {multiple_of}"
-    return _field(default, expected, lambda v: type(v) is int and least <= v <= most and v % multiple_of == 0)
+    return matching(default, expected, lambda v: type(v) is int and least <= v <= most and v % multiple_of == 0)
 
 
 def number(default: float, least: float, most: float) -> Any:
     """A field for a finite number from `least` to `most`."""
     expected = f"a number from {least:g} to {most:g}"
-    return _field(default, expected, lambda v: type(v) in (int, float) and math.isfinite(v) and least <= v <= most)
+    return matching(default, expected, lambda v: type(v) in (int, float) and math.isfinite(v) and least <= v <= most)
 
 
 def flag(default: bool) -> Any:
     """A field that is true or false."""
-    return _field(default, "true or false", lambda v: type(v) is bool)
+    return matching(default, "true or false", lambda v: type(v) is bool)
 
 
 def text(default: str, longest: int = 200) -> Any:
     """A field for a text of at most `longest` characters."""
-    return _field(default, f"a text of at most {longest} characters", lambda v: type(v) is str and len(v) <= longest)
+    return matching(default, f"a text of at most {longest} characters", lambda v: type(v) is str and len(v) <= longest)
 
 
 def one_of(default: str, *options: str) -> Any:
     """A field for one of some texts."""
-    return _field(default, "one of " + ", ".join(options), lambda v: type(v) is str and v in options)
+    return matching(default, "one of " + ", ".join(options), lambda v: type(v) is str and v in options)
 
 
 AnyConfig = TypeVar("AnyConfig", bound="Config")
@@ -122,13 +123,14 @@ class RealisIDConfig(Config):
         outline: whether the pose-expression image shows the face's outline.
         y_mode: the branches' vector conditioning: "sizes" (pooled part zero) or "prompt" (the prompt's own).
         crop: False where the local branch works on the whole latent, landmarks drawn in place (the ablation).
+        terms: under which the weights may be used, where they come from weights with terms of their own.
     """
 
     context_dim: int = whole(2048, 8, 16384)
     clip_vision: str = text("CLIP-ViT-H-14")
     clip_tokens: int = whole(257, 1, 4096)
     clip_width: int = whole(1280, 8, 16384)
-    clip_fingerprint: str = _field("", f"{NUMBERS} numbers, or an empty text", lambda v: v == "" or is_fingerprint(v))
+    clip_fingerprint: str = matching("", f"{NUMBERS} numbers, or an empty text", lambda v: v == "" or is_fingerprint(v))
     detector: str = one_of("yunet", *BACKENDS, "")
     face_box: str = one_of("landmarks", *BOXES, "")
     face_margin: float = number(0.0, -0.5, 3.0)
@@ -138,6 +140,7 @@ class RealisIDConfig(Config):
     outline: bool = flag(False)
     y_mode: str = one_of("sizes", "sizes", "prompt")
     crop: bool = flag(True)
+    terms: str = text("", 500)
 
     @property
     def photo_path(self) -> PhotoPath:

@@ -120,12 +120,14 @@ class RealisIDModel:
         return [part.control_model_wrapped if isinstance(part, ControlNet) else part for part in self.parts.values()]
 
     def describe(self) -> str:
-        """Its name, its base, and how many million parameters each part has."""
+        """Its name, its base, how many million parameters each part has, and the terms that it carries."""
         sizes = (
             f"{self.method.parts[name].title} {sum(p.numel() for p in module_of(part).parameters()) / 1e6:.1f} M"
             for name, part in self.parts.items()
         )
-        return f"{self.name or 'RealisID'} for {self.config.base}: " + ", ".join(sizes)
+        terms = getattr(self.config, "terms", "")
+        words = f"{self.name or 'RealisID'} for {self.config.base}: {', '.join(sizes)}"
+        return f"{words}. {terms}" if terms else words
 
 
 def module_of(part: Network) -> nn.Module:

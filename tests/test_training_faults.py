@@ -143,6 +143,10 @@ def test_captions_are_encoded_alike_within_and_without_a_steps_rounding():
         ("steps", -1, "a whole number from 0"),
         ("seed", -1, "a whole number from 0"),
         ("precision", "fp8", "one of auto, no, bf16, fp16"),
+        ("train", "lora", '"all", "attention", or "lora:" and a rank from 1 to 1024'),
+        ("train", "lora:0", '"all", "attention", or "lora:" and a rank'),
+        ("train", "lora:2000", '"all", "attention", or "lora:" and a rank'),
+        ("optimizer", "sgd", "one of adamw, adamw8bit"),
         ("y_mode", "zz", "one of sizes, prompt"),
     ],
 )

@@ -65,7 +65,7 @@ def test_two_processes_train_what_one_does_with_the_doubled_batch(tmp_path):
 def test_a_dry_run_says_what_training_will_need(tmp_path):
     settings = Settings("miniature", random_shards(tmp_path / "data", base="miniature"), tmp_path, steps=1000)
     said = dry_run(replace(settings, precision="no", local_size=8, batch_size=1))
-    assert "UNet 12.4 M (frozen), local branch 6.6 M, global branch 6.6 M" in said
+    assert "UNet 12.4 M (frozen), local branch 6.6 M, global branch 6.6 M" in said and " M learn (all)" in said
     memory = {line.split("GiB")[1].strip(): float(line.split()[0]) for line in said.splitlines() if line[:2] == "  "}
     assert memory["AdamW"] == pytest.approx(2 * memory["gradients"], abs=0.02)
     assert memory["activations, batch of 1 (measured)"] > 0.01

@@ -6,6 +6,16 @@ from dataclasses import fields
 from pathlib import Path
 
 
+FLAGS = {
+    "--fresh": "take each sample of --data once, in order; `prepare` may still be writing them",
+    "--outline": "draw the face's outline into the pose-expression image",
+    "--ema-on-cpu": "keep the moving average in the computer's memory: slower, less GPU memory",
+    "--recompute": "gradient checkpointing: less memory, a third slower",
+    "--resume": "go on from the newest state in --output",
+    "--dry-run": "say how many parameters, how much memory and time; train nothing",
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m realisid_core.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -23,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
     from .precision import AUTO, DTYPES
-    from .settings import Settings
+    from .settings import OPTIMIZERS, Settings
 
     defaults = {field.name: field.default for field in fields(Settings)}
 
@@ -38,23 +48,23 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation", type=Path, help="folder of other shards, not trained on, whose loss is noted with every state"
     )
-    parser.add_argument("--start-from", type=Path, help="a trained RealisID checkpoint to fine-tune")
     parser.add_argument(
-        "--fresh",
-        action="store_true",
-        help="take each sample of --data once, in order; `prepare` may still be writing them",
+        "--start-from",
+        help="a trained RealisID checkpoint to fine-tune, or instantid:FILE with IdentityNet's file, whose terms the "
+        "checkpoint then carries (IdentityNet reads the prompt's vector: --y-mode prompt)",
     )
+    add("--train", "which weights of the branches learn: all, attention (their cross-attention), or lora:RANK")
     add("--batch-size", "samples a process takes at once", type=int)
     add("--accumulate", "batches to a step", type=int)
-    add("--learning-rate", "of AdamW", type=float)
-    add("--weight-decay", "of AdamW", type=float)
+    add("--optimizer", "adamw8bit needs bitsandbytes and a GPU, and takes a quarter of the memory", choices=OPTIMIZERS)
+    add("--learning-rate", "of the optimiser", type=float)
+    add("--weight-decay", "of the optimiser", type=float)
     add("--warmup", "steps until the full learning rate", type=int)
     add("--face-weight", "λ of Eq. 7", type=float)
     add("--clip-gradient", "largest gradient norm, 0 for none", type=float)
     add("--ema", "decay of the weights' moving average, 0 for none", type=float)
     add("--local-size", "side of the enlarged face in latent cells", type=int)
     add("--window", "side in latent cells of a part round the face to train on, 0 for the whole picture", type=int)
-    parser.add_argument("--outline", action="store_true", help="draw the face's outline into the pose-expression image")
     add("--y-mode", "vector conditioning of the branches", choices=("sizes", "prompt"))
     parser.add_argument(
         "--no-crop",
@@ -63,16 +73,13 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         help="the ablation without the local crop: its local branch sees the whole latent, landmarks drawn in place",
     )
     add("--precision", "of the computation; auto: bf16 where this processor gains by it", choices=(AUTO, *DTYPES))
-    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory, a third slower")
     add("--workers", "processes that read ahead", type=int)
     add("--save-every", "steps between states", type=int)
     add("--sample-every", "steps between sample grids, 0 for none", type=int)
     add("--log-every", "steps between lines of the log", type=int)
     add("--seed", "of the data's order and every draw", type=int)
-    parser.add_argument("--resume", action="store_true", help="go on from the newest state in --output")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say how many parameters, how much memory and time; train nothing"
-    )
+    for name, help in FLAGS.items():
+        parser.add_argument(name, action="store_true", help=help)
 
 
 def _prepare_options(parser: argparse.ArgumentParser) -> None:

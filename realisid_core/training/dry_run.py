@@ -4,13 +4,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import comfy.model_management
 import torch
 from torch import Tensor, nn
 
+from ..config import RealisIDConfig
 from .base import Base, load_base
 from .data import batches
+from .learning import learn_only
 from .loop import Training
 from .precision import say_precision
 from .settings import Settings
@@ -30,10 +33,8 @@ def dry_run(settings: Settings) -> str:
     device = accelerator.device
     base = load_base(settings.base, working_dtype(settings, device))
     config = make_config(settings, base, DatasetInfo.read(settings.data))
-    local, global_ = (count(branch_network(base, hint, "meta")) for hint in (LOCAL_HINT, GLOBAL_HINT))
-    projector = count(new_projector(config))
-    trained = local + global_ + projector
-    memory = training_memory(settings, base, trained, device)
+    size = sizes(settings, base, config, device)
+    memory = training_memory(settings, base, size, device)
     free = comfy.model_management.get_free_memory(device)
     measured = None
     if sum(memory.values()) < free:
@@ -44,34 +45,58 @@ def dry_run(settings: Settings) -> str:
             pass
     lines = [
         say_precision(settings.precision, why),
-        f"Parameters: UNet {count(base.model.diffusion_model) / 1e6:,.1f} M (frozen), local branch {local / 1e6:,.1f} "
-        f"M, global branch {global_ / 1e6:,.1f} M, ID projector {projector / 1e6:,.2f} M.",
+        f"Parameters: UNet {count(base.model.diffusion_model) / 1e6:,.1f} M (frozen), "
+        + ", ".join(f"{name} {number / 1e6:,.1f} M" for name, number in size.parts.items())
+        + f"; {size.learnt / 1e6:,.1f} M learn ({settings.train}).",
         "Memory of a process, unless accelerate shards it:",
         *(f"  {size / GIB:8.2f} GiB  {name}" for name, size in memory.items() if size),
         f"  {sum(memory.values()) / GIB:8.2f} GiB  in all; {free / GIB:.2f} GiB are free on {device}.",
-        *_more_for_samples(settings, base, trained),
+        *_more_for_samples(settings, base, sum(size.parts.values())),
     ]
     if measured and measured.peak:
         lines.append(f"  {measured.peak / GIB:8.2f} GiB  was the most that was taken in the steps measured.")
-    lines.append(_disk(settings, trained))
+    lines.append(_disk(settings, size))
     lines.append(_time(settings, measured, accelerator.num_processes))
     return "\n".join(lines)
 
 
-def training_memory(settings: Settings, base: Base, trained: int, device: torch.device) -> dict[str, int]:
+@dataclass(frozen=True)
+class Sizes:
+    """Of what is trained: parameters by part, how many of them learn, bytes of those that do not."""
+
+    parts: dict[str, int]
+    learnt: int
+    frozen: int
+
+
+def sizes(settings: Settings, base: Base, config: RealisIDConfig, device: torch.device) -> Sizes:
+    """Counted on networks without memory of their own."""
+    branches = {"local branch": LOCAL_HINT, "global branch": GLOBAL_HINT}
+    networks: dict[str, nn.Module] = {name: branch_network(base, hint, "meta") for name, hint in branches.items()}
+    networks["ID projector"] = new_projector(config)
+    parts = {name: count(network) for name, network in networks.items()}
+    for name in branches:
+        learn_only(networks[name], settings.train, working_dtype(settings, device))
+    values = [value for network in networks.values() for value in network.parameters()]
+    learnt = sum(value.numel() for value in values if value.requires_grad)
+    return Sizes(parts, learnt, sum(value.nbytes for value in values if not value.requires_grad))
+
+
+def training_memory(settings: Settings, base: Base, size: Sizes, device: torch.device) -> dict[str, int]:
     """Bytes by name, without activations; what is on the CPU beside a GPU is not counted.
 
     The gradients are what processes exchange (`gradient_as_bucket_view`), so there is no second copy of them.
     """
-    dtype = working_dtype(settings, device)
+    dtype, trained = working_dtype(settings, device), size.learnt
     text = base.clip.patcher if base.clip else None
     return {
         f"frozen UNet ({str(dtype).removeprefix('torch.')})": count(base.model.diffusion_model) * dtype.itemsize,
-        "branches and projector (float32)": trained * FLOAT32,
+        "what learns of branches and projector (float32)": trained * FLOAT32,
+        "what does not learn of them": size.frozen,
         "gradients": trained * FLOAT32,
-        "AdamW": 2 * trained * FLOAT32,
+        "AdamW": 2 * trained * (1 if settings.optimizer == "adamw8bit" else FLOAT32),
         "AdamW's temporary copies": trained * FLOAT32 * (device.type not in FUSED_ON),
-        "moving average": trained * FLOAT32 * bool(settings.ema),
+        "moving average": trained * FLOAT32 * bool(settings.ema and not (settings.ema_on_cpu and device.type != "cpu")),
         "text encoders": held(text.model) if text and text.load_device.type == device.type else 0,
     }
 
@@ -83,9 +108,10 @@ def _more_for_samples(settings: Settings, base: Base, trained: int) -> list[str]
     return [f"  {more / GIB:8.2f} GiB  more while a sample grid is drawn, by the branches in float16 and the VAE."]
 
 
-def _disk(settings: Settings, trained: int) -> str:
-    state = trained * FLOAT32 * (3 + bool(settings.ema))
-    whole = (STATES_KEPT + 1) * state + 2 * trained * FLOAT16  # another of each while it is written
+def _disk(settings: Settings, size: Sizes) -> str:
+    moments = 2 * (1 if settings.optimizer == "adamw8bit" else FLOAT32)
+    state = size.learnt * (FLOAT32 * (1 + bool(settings.ema)) + moments) + size.frozen * (1 + bool(settings.ema))
+    whole = (STATES_KEPT + 1) * state + 2 * sum(size.parts.values()) * FLOAT16  # another of each while it is written
     place = next(path for path in (settings.output, *settings.output.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(place).free
     return (

@@ -1,5 +1,6 @@
 """The moving average of what is trained: torch's `AveragedModel` with a decay that rises."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -7,15 +8,22 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 
-def averaged_model(module: nn.Module, decay: float) -> AveragedModel:
+def averaged_model(module: nn.Module, decay: float, device: torch.device | None = None) -> AveragedModel:
     """A copy of `module` that follows it: after each step call `update_parameters(module)`.
+
+    What does not learn is not copied, but shared with `module`; on another device, `device`, all is copied.
 
     The decay rises with the steps n as (1 + n) / (10 + n) up to `decay`, so that a short run is not its first weights.
     """
 
     def follow(averages: Sequence[Tensor], values: Sequence[Tensor], _: Tensor) -> None:
+        learnt = [pair for pair in zip(averages, values, strict=True) if pair[0].data_ptr() != pair[1].data_ptr()]
         steps = int(average.n_averaged)  # on the CPU; the argument is on the GPU, and reading it would wait for it
-        torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + steps) / (10 + steps)))
+        if learnt:
+            averages, values = map(list, zip(*learnt, strict=True))
+            torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + steps) / (10 + steps)))
 
-    average = AveragedModel(module, multi_avg_fn=follow)
+    shared = {} if device else {id(value): value for value in module.parameters() if not value.requires_grad}
+    average = AveragedModel(nn.Identity(), multi_avg_fn=follow)
+    average.module = copy.deepcopy(module, shared).to(device)
     return average.requires_grad_(False)

@@ -11,15 +11,17 @@ from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from ..branches.local import PoseHint, local_view
-from ..checkpoint import build, load_checkpoint, save_checkpoint
+from ..checkpoint import build, save_checkpoint
 from .base import Base, load_base
 from .data import Batch, RunSamples, Share, batches
 from .ema import averaged_model
+from .learning import merged
 from .precision import say_precision
 from .run_log import RunLog
 from .settings import Settings
-from .setup import FUSED_ON, checked_window, make_accelerator, make_config, with_precision, working_dtype
+from .setup import checked_window, make_accelerator, make_config, make_optimizer, with_precision, working_dtype
 from .shards import DatasetInfo, FreshShards, Shards
+from .start import start_from
 from .states import finish_state, newest_state, progress_of, states_in, unfinished_state
 from .step import batch_loss
 from .trainee import PART_NAMES, Trainee, recompute_in_backward
@@ -68,12 +70,14 @@ class Training:
         torch.manual_seed(settings.seed)  # of the hint blocks and the projector: the same in every process
         trainee = Trainee(self.base, self.config)
         if settings.start_from:
-            trainee.start_from(load_checkpoint(settings.start_from))
+            start_from(settings.start_from, trainee)
+        trainee.learn_only(settings.train, working_dtype(settings, self.device))
         self.base.text("")  # before anything is moved to the accelerator
         self.base.freeze(self.device, working_dtype(settings, self.device))
         if self._sharded:
             trainee.to(memory_format=torch.contiguous_format)  # FSDP takes no other
-        self.average = averaged_model(trainee, settings.ema) if settings.ema else None
+        where = torch.device("cpu") if settings.ema_on_cpu else None
+        self.average = averaged_model(trainee, settings.ema, where) if settings.ema else None
         if settings.recompute:
             recompute_in_backward(trainee, self.base.model.diffusion_model)
         self._prepare(trainee)
@@ -83,16 +87,11 @@ class Training:
     def _prepare(self, trainee: Trainee) -> None:
         """Hand what changes to accelerate: it moves, wraps, saves and loads it."""
         s = self.settings
-        optimizer = torch.optim.AdamW(
-            trainee.parameters(),
-            lr=s.learning_rate,
-            weight_decay=s.weight_decay,
-            fused=self.device.type in FUSED_ON,
-        )
+        optimizer = make_optimizer(s, [value for value in trainee.parameters() if value.requires_grad], self.device)
         self.schedule = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(s.warmup, 1)))
         self.accelerator.register_for_checkpointing(self.schedule)
         self.trainee, self.optimizer = self.accelerator.prepare(trainee, optimizer)
-        if self.average:  # as FSDP wraps the trainee, so that each process averages its own part
+        if self.average and not s.ema_on_cpu:  # as FSDP wraps the trainee, so that each process averages its own part
             self.average.module = self.accelerator.prepare_model(self.average.module, evaluation_mode=not self._sharded)
 
     def _samples_of(self, shards: Shards, seed: int) -> RunSamples:
@@ -211,7 +210,10 @@ class Training:
         share = replace(self.share(), start=0)
         count = -(-VALIDATED // (share.batch_size * share.processes))
         stream = islice(batches(self.validation, share, workers=0, pin=False), count)
-        losses = torch.stack([self.loss(self.averaged, batch) for batch in stream])
+        averaged = self.averaged.to(self.device)
+        losses = torch.stack([self.loss(averaged, batch) for batch in stream])
+        if self.settings.ema_on_cpu:
+            averaged.to("cpu")
         return self.accelerator.gather(losses.mean()).mean().item()
 
     # What is written
@@ -238,7 +240,7 @@ class Training:
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """The checkpoint's parts: averaged weights in float16 on the CPU."""
         parts: dict[str, dict[str, Tensor]] = {name: {} for name in PART_NAMES.values()}
-        for key, value in self.accelerator.get_state_dict(self.averaged).items():
+        for key, value in merged(self.accelerator.get_state_dict(self.averaged)).items():
             part, _, rest = key.partition(".")
             parts[PART_NAMES[part]][rest] = value.to("cpu", torch.float16)
         return parts
@@ -279,7 +281,7 @@ class Training:
     def _same_run(self) -> dict:
         """What must not change between a run and its resumption."""
         names = ("face_weight", "window", "ema", "seed", "learning_rate", "weight_decay", "warmup", "clip_gradient",
-                 "precision", "fresh")  # fmt: skip
+                 "precision", "fresh", "train", "optimizer")  # fmt: skip
         settings = {name: getattr(self.settings, name) for name in names}
         count = None if self.settings.fresh else len(self.data.shards)
         return settings | asdict(self.config) | {"samples per step": self.samples_per_step, "number of samples": count}

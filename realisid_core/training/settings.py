@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from ..config import RealisIDConfig, flag, number, one_of, rule_of, shown, whole
+from ..config import RealisIDConfig, flag, matching, number, one_of, rule_of, shown, whole
+from .learning import ALL, EXPECTED, can_learn
 from .precision import AUTO, DTYPES
 
 MANY = 10**9
+OPTIMIZERS = ("adamw", "adamw8bit")
 local_size_field = next(each for each in fields(RealisIDConfig) if each.name == "local_size")
 
 
@@ -18,14 +20,18 @@ class Settings:
     output: folder of this run: logs, sample grids, states to resume from, the checkpoint.
     steps: optimiser steps in all.
     validation: folder of other shards; with every state, the loss on some of its samples is noted.
-    start_from: a trained RealisID checkpoint to fine-tune; None starts from the base's encoder.
+    start_from: a trained RealisID checkpoint to fine-tune, or "instantid:" and IdentityNet's file; None starts from
+        the base's encoder.
+    train: which weights of the branches learn, "all", "attention" or "lora:RANK" (`learning`).
     fresh: take each sample of `data` once, in order, and wait for those that `prepare` has yet to write.
     batch_size: samples a process takes at once; times `accumulate` times the processes makes the step's batch.
-    learning_rate, weight_decay: of AdamW.
+    optimizer: "adamw", or "adamw8bit" of bitsandbytes, whose state takes a quarter.
+    learning_rate, weight_decay: of the optimiser.
     warmup: steps over which the learning rate rises from zero.
     face_weight: λ of Eq. 7.
     clip_gradient: largest norm of the gradient; 0 does not clip.
     ema: decay of the weights' moving average, which is what the checkpoint holds; 0 keeps none.
+    ema_on_cpu: keep that average in the computer's memory, not the accelerator's.
     local_size: side of the enlarged face region in latent cells.
     window: side in latent cells of the part of each picture, round the face, that is trained on; 0: the whole.
     outline: draw the face's outline into the pose-expression image.
@@ -43,16 +49,19 @@ class Settings:
     output: Path
     steps: int = whole(0, 0, MANY)
     validation: Path | None = None
-    start_from: Path | None = None
+    start_from: str | Path | None = None
+    train: str = matching(ALL, EXPECTED, can_learn)
     fresh: bool = flag(False)
     batch_size: int = whole(2, 1, MANY)
     accumulate: int = whole(1, 1, MANY)
+    optimizer: str = one_of("adamw", *OPTIMIZERS)
     learning_rate: float = number(1e-5, 0, 1)
     weight_decay: float = number(1e-2, 0, 1)
     warmup: int = whole(0, 0, MANY)
     face_weight: float = number(1.0, 0, 1e6)
     clip_gradient: float = number(1.0, 0, 1e6)
     ema: float = number(0.9999, 0, 1)
+    ema_on_cpu: bool = flag(False)
     local_size: int = field(default=64, metadata=local_size_field.metadata)
     window: int = 0
     outline: bool = flag(False)

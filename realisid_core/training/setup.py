@@ -2,9 +2,11 @@
 
 import ctypes
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import torch
+from torch import nn
 
 from ..config import RealisIDConfig
 from ..geometry import LATENT_CELL
@@ -13,6 +15,7 @@ from .precision import AUTO, DTYPES, chosen_precision
 from .requirements import needed
 from .settings import Settings
 from .shards import DatasetInfo
+from .start import terms_of
 from .states import progress_of, states_in
 
 WINDOW_STEP = 8  # latent cells: the UNet halves them twice, and SDXL itself is trained on multiples of eight
@@ -86,9 +89,18 @@ def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDCo
         outline=settings.outline,
         y_mode=settings.y_mode,
         crop=settings.crop,
+        terms=terms_of(settings.start_from),
     )
     config.check()
     return config
+
+
+def make_optimizer(settings: Settings, learnt: Sequence[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
+    """AdamW, or its 8-bit form (Dettmers et al. 2022). Raises ImportError where bitsandbytes is missing."""
+    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    if settings.optimizer == "adamw8bit":
+        return needed("bitsandbytes").optim.AdamW8bit(learnt, **options)
+    return torch.optim.AdamW(learnt, **options, fused=device.type in FUSED_ON)
 
 
 def checked_window(window: int, info: DatasetInfo) -> int:

@@ -18,8 +18,8 @@ from ..conditions.location_mask import location_mask
 from ..config import RealisIDConfig
 from ..geometry import LATENT_CELL, FaceBox
 from ..identity.clip_projector import IDProjector
-from ..model import RealisIDModel, module_of
 from .base import Base
+from .learning import learn_only
 
 PART_NAMES = {"local": "local", "global_": "global", "projector": "id_projector"}  # of the trainee → of a checkpoint
 LOCAL_HINT, GLOBAL_HINT = 3, 1  # channels of the pose-expression image and of the location mask
@@ -35,18 +35,10 @@ class Trainee(nn.Module):
         self.global_ = new_branch(base, GLOBAL_HINT)
         self.projector = new_projector(config)
 
-    def start_from(self, trained: RealisIDModel) -> None:
-        """Take the weights of a whole checkpoint that was trained for the same.
-
-        Raises:
-            ValueError: one that was not, or one without all its parts.
-        """
-        if differing := trained.config.differences(self.config):
-            raise ValueError(f"{trained.name} was trained with {differing}; fine-tune it with the same.")
-        if trained.parts.keys() != self.parts().keys():
-            raise ValueError(f"{trained.name} is not whole ({trained.describe()}); give one with all three parts.")
-        for name, module in self.parts().items():
-            module.load_state_dict(module_of(trained.parts[name]).state_dict())
+    def learn_only(self, what: str, frozen: torch.dtype) -> None:
+        """Let of both branches learn what `what` says; see `learning`."""
+        for branch in (self.local, self.global_):
+            learn_only(branch, what, frozen)
 
     def parts(self) -> dict[str, nn.Module]:
         """What learns, by the names that a checkpoint has for its parts."""
