@@ -5,7 +5,6 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-
 FLAGS = {
     "--fresh": "take each sample of --data once, in order; `prepare` may still be writing them",
     "--outline": "draw the face's outline into the pose-expression image",
