@@ -12,6 +12,7 @@ from .tasks import frame_box
 
 SEED = 17 << 33
 EXAMPLES = 300
+REACH = 1.1  # of a face's side, to each side of its middle: how far a body may reach
 
 
 def shirt_colour(picture: np.ndarray, scene: Scene, person: int) -> float:
@@ -27,17 +28,22 @@ def background_colour(picture: np.ndarray, scene: Scene) -> float:
 
 
 def _shirt(picture: np.ndarray, scene: Scene, person: int) -> np.ndarray | None:
-    """The median colour of both sides of the chest: ties, zips and what a suit leaves open are in its middle."""
+    """The median colour of both sides of the chest: ties, zips and what a suit leaves open are in its middle.
+
+    What the body of somebody in front may cover is left out.
+    """
     size = len(picture)
     x0, _, x1, y1 = frame_box(scene.people[person], size)
-    side = x1 - x0
-    middle, top = (x0 + x1) / 2, y1 + 0.42 * side
-    rows = slice(round(top), round(top + 0.3 * side))
-    pixels = [
-        picture[rows, max(0, round(middle + low * side)) : max(0, round(middle + high * side))].reshape(-1, 3)
-        for low, high in ((-0.7, -0.4), (0.4, 0.7))
-    ]
-    pixels = np.concatenate(pixels)
+    side, middle = x1 - x0, (x0 + x1) / 2
+    columns = np.arange(size)
+    off = np.abs(columns - middle) / side
+    seen = (off >= 0.4) & (off < 0.7)
+    for other in scene.people[:person] + scene.people[person + 1 :]:
+        left, _, right, _ = frame_box(other, size)
+        if right - left >= 0.9 * side:  # larger faces stand in front; a turned one may be found smaller
+            seen &= np.abs(columns - (left + right) / 2) > REACH * (right - left)
+    top = y1 + 0.42 * side
+    pixels = picture[round(top) : round(top + 0.3 * side)][:, seen].reshape(-1, 3)
     return None if len(pixels) < 8 else np.median(pixels, axis=0)
 
 

@@ -64,12 +64,15 @@ def write(pictures: dict[str, np.ndarray], folder: Path) -> None:
 def prepare(options: argparse.Namespace) -> None:
     """Shards for the trainer, from as many processes as asked for."""
     import realisid_core.training.prepare as core  # finds the host, so before what needs it
-    from realisid_core.training.base import image_size
+    from realisid_core.miniature.loading import architecture_in
+    from realisid_core.miniature.networks import SECOND
+    from realisid_core.training.base import image_size, miniature_weights
 
     from .training_pictures import WorldPictures
 
     size = options.image_size or image_size(options.base)
-    source = WorldPictures(options.seed, options.pictures, size, options.people, options.world, options.shard_size)
+    world = options.world or (2 if architecture_in(miniature_weights(options.base)) == SECOND else 1)
+    source = WorldPictures(options.seed, options.pictures, size, options.people, world, options.shard_size)
     job = core.Job(options.output, options.base, source, options.clip_vision, options.processes)
     print(core.describe(core.prepare(job)))
 
@@ -86,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     shards.add_argument("--clip-vision", help="the image encoder's file; the miniature brings its own")
     shards.add_argument("--image-size", type=int, help="side in pixels (the miniature's)")
     shards.add_argument("--people", type=int, choices=(1, 2, 3), default=3, help="at most, in a picture (%(default)s)")
-    shards.add_argument("--world", type=int, choices=(1, 2), default=2, help="whose people (%(default)s)")
+    shards.add_argument("--world", type=int, choices=(1, 2), help="whose people (those of the base's own world)")
     shards.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     shards.add_argument("--shard-size", type=int, default=512, help="pictures in a shard (%(default)s)")
     shards.add_argument("--processes", type=int, default=1, help="shards made at once (%(default)s)")

@@ -10,7 +10,7 @@ from realisid_core.identity.clip_projector import CROP_SIZE
 from realisid_core.identity.photo_path import WORLD, PhotoPath
 from realisid_core.training.pictures import Portrait
 
-from . import Person, caption, render, sample_scene, vary
+from . import Person, caption, placed_caption, render, sample_scene, vary
 from .references import reference_crop
 
 PEOPLE = (0.6, 0.25, 0.15)  # how often one, two, three people
@@ -69,7 +69,7 @@ class WorldPictures:
             image=drawn.image,
             face_crop=self._reference(scene.people[0], rng),
             landmarks=drawn.landmarks[0] / self.image_size,
-            caption=caption(scene),
+            caption=(placed_caption if self.world == 2 else caption)(scene),
             sizes=(self.image_size, self.image_size, 0, 0, self.image_size, self.image_size),
         )
 

@@ -1,5 +1,7 @@
 """The second miniature's recipe: fresh pictures, exact resuming, what its networks are shown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,11 @@ from research.recipe.export import write
 from research.recipe.run import Plan
 from research.recipe.second import autoencoder, base, encoder, export
 from research.recipe.second.check import load_autoencoder
-from research.world import PLACED_VOCABULARY, placed_caption, sample_person, sample_scene
+from research.recipe.second.check_base import judged
+from research.world import PLACED_VOCABULARY, placed_caption, render, sample_person, sample_scene
 from research.world.captions import split
 from research.world.identity import GEOMETRY
+from research.world.training_pictures import WorldPictures
 
 
 def test_what_is_made_ahead_is_made_once_and_forgotten_in_order():
@@ -136,3 +140,24 @@ def test_the_base_trains_on_drawn_latents_and_the_host_loads_what_comes_of_it(tm
     assert miniature.architecture == SECOND and "unet" not in miniature.untrained
     picture = miniature.sample(miniature.prompt("a person"), miniature.prompt(""), 0, 2, 4.0)
     assert picture.shape == (384, 384, 3)
+
+
+def test_a_true_picture_passes_the_gate_of_the_base_and_one_with_swapped_captions_does_not():
+    shirts = {"true": [], "swapped": []}
+    for number in range(4):
+        scene = sample_scene(np.random.default_rng([3, number]), 2, (1 / 5, 1 / 4), styles=("photo",), world=2)
+        picture = render(scene, SECOND.image_size).image
+        one, other = scene.people
+        swapped = replace(scene, people=(replace(one, shirt=other.shirt), replace(other, shirt=one.shirt)))
+        for name, asked in (("true", scene), ("swapped", swapped)):
+            found = judged(picture, asked)
+            assert found["right number"] == [1.0]
+            shirts[name] += found["shirts"]
+    assert np.mean(shirts["true"]) > 0.85 and np.mean(shirts["swapped"]) < 0.5
+
+
+def test_training_pictures_of_the_second_world_say_who_wears_what_where():
+    pictures = WorldPictures(seed=1, pictures=9, image_size=64)
+    captions = [portrait.caption for portrait in pictures.portraits([0, 9], {})]
+    assert any(" on the left" in caption for caption in captions)
+    assert "on the left" not in "".join(p.caption for p in replace(pictures, world=1).portraits([0, 9], {}))

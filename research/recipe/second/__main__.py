@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in ("latents", "export", "grid"):
         commands.choices[command].add_argument("--weights", type=Path, help="folder (the runs' own `weights`)")
     check = commands.add_parser("check", help="print the figures of a part's gate")
-    check.add_argument("part", choices=["autoencoder", "encoder"])
+    check.add_argument("part", choices=list(TRAININGS))
     check.add_argument("--people", type=int, default=200, help="unseen people (default %(default)s)")
     check.add_argument("--judge", type=Path, help="weights of the judge (the shipped ones); without any: no similarity")
     return parser
@@ -114,6 +114,10 @@ def check(args: argparse.Namespace) -> None:
     from . import encoder
     from .check import check_autoencoder, load_autoencoder
 
+    if args.part == "base":
+        from .check_base import check_base
+
+        return check_base(args.runs / "weights", args.people)
     if args.part == "encoder":
         return encoder.check(args.runs / "encoder", args.people)
     file = args.judge or weights_file("judge")
