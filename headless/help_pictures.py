@@ -33,6 +33,11 @@ PIECES = {
         [["CheckpointLoaderSimple", "CLIPVisionLoader", "RealisID_LoadModel"], ["RealisID_IDEmbedding"]],
         [(1, "CLIP_VISION", 3, "clip_vision"), (2, "realisid", 3, "realisid")],
     ),
+    "apply": (
+        [["RealisID_PersonFromPhoto"], ["RealisID_Apply"], ["KSampler"]],
+        [(0, "persons", 1, "persons"), (1, "MODEL", 2, "model")]
+        + [(1, name, 2, name) for name in ("positive", "negative")],
+    ),
     "combine_persons": (
         [["RealisID_Person", "RealisID_Person"], ["RealisID_CombinePersons"]],
         [(0, "persons", 2, "person_1"), (1, "persons", 2, "person_2")],
@@ -110,6 +115,7 @@ def strips(result: Result) -> Iterator[tuple[str, Image.Image]]:
         "location_mask": ("layout", "mask"),
         "boxes_from_faces": ("found_group", "boxes_of_group"),
         "person": ("crop", "layout", "pose_grace"),
+        "person_from_photo": ("found_both", "from_photo"),
     }.items():
         yield name, side_by_side([shown[part] for part in parts])
 
@@ -189,6 +195,10 @@ def workflow() -> dict[str, dict]:
     preview("layout", ["boxes", 2])
     add("mask_picture", "MaskToImage", mask=["boxes", 1])
     preview("mask", ["mask_picture", 0])
+    add("found_both", "RealisID_DetectFaces", image=["group", 0], **detection | {"order": "largest first", "face": 1})
+    models = {"realisid": ["models", 4], "boxes": ["boxes", 0]}
+    add("from_photo", "RealisID_PersonFromPhoto", photo=["group", 0], box="1", face=1, **models)
+    add("use_person", "PreviewAny", source=["from_photo", 0])
     add("boxes_of_group", "RealisID_BoxesFromFaces", faces=["found_group", 0], width=1216, height=832, scale=1.0)
     add("use_boxes", "PreviewAny", source=["boxes_of_group", 0])
     return nodes

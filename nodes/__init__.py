@@ -8,9 +8,11 @@ MediaPipe, facexlib) is imported in the core, inside of the function that first 
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyGlobalBranch, ApplyLocalBranch
+from .apply_all import ApplyRealisID
 from .attention import IdentityAttentionNode
 from .boxes import BoxesFromFaces, LocationBoxes
 from .detect import DetectFaces
+from .from_photo import PersonFromPhoto
 from .guidance import IdentityGuidanceNode
 from .identity import IDEmbeddingNode
 from .instantid import LoadInstantID
@@ -33,6 +35,8 @@ NODES: list[type[io.ComfyNode]] = [
     IDEmbeddingNode,
     LocationBoxes,
     BoxesFromFaces,
+    PersonFromPhoto,
+    ApplyRealisID,
     Person,
     CombinePersons,
     ApplyLocalBranch,

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..realisid_core.branches.sharing import Sharing
 from ..realisid_core.sampling.apply import Settings, apply_branch
 from .choices import chosen, values
-from .sockets import Persons, RealisIDModel
+from .sockets import Persons, RealisIDModel, aliases
 
 START_AND_END = (
     io.Float.Input(
@@ -58,11 +58,12 @@ SHARING = io.Combo.Input(
 )
 
 
-def _schema(branch: str, display_name: str, description: str, *options: io.Input) -> io.Schema:
+def _schema(branch: str, display_name: str, description: str, words: list[str], *options: io.Input) -> io.Schema:
     return io.Schema(
         node_id=f"RealisID_Apply{branch.capitalize()}Branch",
         display_name=display_name,
         category="RealisID",
+        **aliases(*words),
         description=description,
         inputs=[
             io.Conditioning.Input("positive", tooltip="The prompt."),
@@ -99,6 +100,7 @@ class ApplyLocalBranch(io.ComfyNode):
             "local",
             "Apply Local Branch (RealisID)",
             "Works on each face enlarged: likeness, head pose and expression, also where the face is small.",
+            ["small face", "likeness", "face detail", "pose", "controlnet"],
             REUSE,
             ANY_SIZE,
         )
@@ -119,6 +121,7 @@ class ApplyGlobalBranch(io.ComfyNode):
             "global",
             "Apply Global Branch (RealisID)",
             "Works on the whole picture: where the faces go, and how bodies and background fit them.",
+            ["placement", "several people", "identitynet", "instantid", "controlnet"],
             REUSE,
             ONE_PASS,
             SHARING,

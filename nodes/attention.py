@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..realisid_core.sampling.apply_attention import apply_attention
 from ..realisid_core.sampling.identity_attention import SHARE
 from .apply import ANY_SIZE, START_AND_END
-from .sockets import Persons, RealisIDModel
+from .sockets import Persons, RealisIDModel, aliases
 
 
 class IdentityAttentionNode(io.ComfyNode):
@@ -15,6 +15,9 @@ class IdentityAttentionNode(io.ComfyNode):
             node_id="RealisID_IdentityAttention",
             display_name="Identity Attention (RealisID)",
             category="RealisID",
+            **aliases(
+                "regional prompt", "own prompt", "attention couple", "several people", "instantid", "ip adapter face"
+            ),
             description="Each person's own prompt acts in that person's part of the picture, on any SDXL model. With a "
             "model such as InstantID's, so does each person's identity.",
             inputs=[

@@ -3,13 +3,15 @@
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+import nodes as host_nodes  # the host's, not this folder
+
 from ..realisid_core.box_formats import from_bounding_boxes, parse_boxes, read_entries, to_editor
 from ..realisid_core.conditions.location_mask import union_mask
 from ..realisid_core.geometry import LEAST_SIDE, LONGEST_SIDE
 from ..realisid_core.perception.faces import checked_image
 from ..realisid_core.perception.layout import boxes_from_faces
 from .previews import draw_layout
-from .sockets import BoundingBox, FaceBoxes, Faces
+from .sockets import BoundingBox, FaceBoxes, Faces, aliases
 
 EXAMPLE = '{"version": 1, "boxes": [{"x": 0.35, "y": 0.2, "size": 0.3}]}'
 
@@ -26,6 +28,16 @@ class LocationBoxes(io.ComfyNode):
             node_id="RealisID_LocationBoxes",
             display_name="Location Boxes (RealisID)",
             category="RealisID",
+            **aliases(
+                "place faces",
+                "layout",
+                "composition",
+                "regions",
+                "bounding boxes",
+                "small face",
+                "several people",
+                "empty latent",
+            ),
             description="Draw a square where each face goes.",
             inputs=[
                 _side("width", "Width"),
@@ -54,6 +66,7 @@ class LocationBoxes(io.ComfyNode):
                 io.Image.Output(display_name="preview", tooltip="The boxes drawn over the background."),
                 io.Int.Output(display_name="width", tooltip="Width of the picture in pixels."),
                 io.Int.Output(display_name="height", tooltip="Height of the picture in pixels."),
+                io.Latent.Output(display_name="latent", tooltip="An empty latent of that size, for the sampler."),
             ],
         )
 
@@ -88,7 +101,8 @@ class LocationBoxes(io.ComfyNode):
         }
         if background is not None:
             shown["realisid_background"] = ui.PreviewImage(background, cls=cls).as_dict()["images"]
-        return io.NodeOutput(face_boxes, union_mask(face_boxes), preview, width, height, ui=shown)
+        (latent,) = host_nodes.EmptyLatentImage().generate(width, height)  # pyright: ignore[reportAttributeAccessIssue]
+        return io.NodeOutput(face_boxes, union_mask(face_boxes), preview, width, height, latent, ui=shown)
 
 
 class BoxesFromFaces(io.ComfyNode):
@@ -98,6 +112,7 @@ class BoxesFromFaces(io.ComfyNode):
             node_id="RealisID_BoxesFromFaces",
             display_name="Boxes from Faces (RealisID)",
             category="RealisID",
+            **aliases("layout from photo", "copy composition", "bounding boxes", "face swap"),
             description="Face boxes where the faces of a layout photo are.",
             inputs=[
                 io.MultiType.Input(

@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from ..realisid_core import perception
 from .choices import chosen
 from .previews import boxes_picture
-from .sockets import BoundingBox, Faces
+from .sockets import BoundingBox, Faces, aliases
 
 UNUSED = -2  # `index` of graphs that know `face`
 
@@ -19,6 +19,7 @@ class DetectFaces(io.ComfyNode):
             node_id="RealisID_DetectFaces",
             display_name="Detect Faces (RealisID)",
             category="RealisID",
+            **aliases("find faces", "face detection", "face box", "bounding box", "yunet", "retinaface", "mtcnn"),
             description="Finds faces and gives each a square box: round its landmarks, where there are any.",
             is_output_node=True,
             inputs=[

@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ..realisid_core.sampling.guidance import IdentityGuidance
 from ..realisid_core.sampling.rows import IdentityMode
 from .choices import chosen
+from .sockets import aliases
 
 WITHOUT_IDENTITY = {"null identity": IdentityMode.NULL, "off": IdentityMode.OFF}
 
@@ -16,7 +17,9 @@ class IdentityGuidanceNode(io.ComfyNode):
             node_id="RealisID_IdentityGuidance",
             display_name="Identity Guidance (RealisID)",
             category="RealisID",
-            description="Guides by text and by identity separately. The sampler's cfg is the text guidance.",
+            **aliases("likeness", "identity strength", "cfg"),
+            description="Makes the likeness stronger or weaker, apart from the prompt. The sampler's cfg remains the "
+            "weight of the prompt.",
             inputs=[
                 io.Model.Input("model", tooltip="An SDXL model or a fine-tune of it."),
                 io.Float.Input(

@@ -5,7 +5,7 @@ from comfy_api.latest import io, ui
 from ..realisid_core.perception import Faces as FoundFaces
 from ..realisid_core.persons import embed_person
 from .notes import said
-from .sockets import Faces, IDEmbedding, RealisIDModel, received
+from .sockets import Faces, IDEmbedding, RealisIDModel, aliases, received
 
 
 class IDEmbeddingNode(io.ComfyNode):
@@ -15,8 +15,8 @@ class IDEmbeddingNode(io.ComfyNode):
             node_id="RealisID_IDEmbedding",
             display_name="ID Embedding (RealisID)",
             category="RealisID",
-            description="Who a person is: CLIP features of the parsed face, projected for the branches. "
-            "Several photos of the same person are averaged.",
+            **aliases("identity", "likeness", "faceid", "instantid", "face embedding", "same person"),
+            description="Reads from photos who a person is. Several photos of the same person are averaged.",
             hidden=[io.Hidden.unique_id],
             inputs=[
                 RealisIDModel.Input("realisid", tooltip="The RealisID model whose branches will read the embedding."),

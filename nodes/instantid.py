@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..realisid_core.public_files import load_instantid
 from .files import add_folder, listed, path_of
-from .sockets import RealisIDModel
+from .sockets import RealisIDModel, aliases
 
 CONTROLNETS, ADAPTERS = "controlnet", "instantid"
 RECOGNISERS = "realisid_recognisers"  # a name of our own: other packs allow their "insightface" no .onnx files
@@ -38,6 +38,7 @@ class LoadInstantID(io.ComfyNode):
             node_id="RealisID_LoadInstantID",
             display_name="Load InstantID (RealisID)",
             category="RealisID",
+            **aliases("identitynet", "ip adapter", "faceid", "antelopev2", "likeness"),
             description=f"InstantID's public weights, for several people and any face box. {TERMS}",
             inputs=[
                 io.Combo.Input(

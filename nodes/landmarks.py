@@ -9,7 +9,7 @@ from ..realisid_core import perception
 from ..realisid_core.conditions.contours import pose_expression_image
 from .previews import landmarks_picture
 from .sockets import FaceLandmarks as FaceLandmarksType
-from .sockets import Faces
+from .sockets import Faces, aliases
 
 
 class FaceLandmarks(io.ComfyNode):
@@ -19,7 +19,8 @@ class FaceLandmarks(io.ComfyNode):
             node_id="RealisID_FaceLandmarks",
             display_name="Face Landmarks (RealisID)",
             category="RealisID",
-            description="Finds 478 points in each face and draws the pose-expression image from them.",
+            **aliases("pose", "head pose", "expression", "keypoints", "face mesh", "mediapipe"),
+            description="Reads the head pose and expression of each face, and draws them: the pose-expression image.",
             is_output_node=True,
             inputs=[
                 io.MultiType.Input(

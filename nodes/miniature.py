@@ -3,7 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..realisid_core.miniature.loading import load_miniature
-from .sockets import RealisIDModel
+from .sockets import RealisIDModel, aliases
 
 
 class LoadMiniature(io.ComfyNode):
@@ -13,6 +13,7 @@ class LoadMiniature(io.ComfyNode):
             node_id="RealisID_LoadMiniature",
             display_name="Load Miniature (RealisID)",
             category="RealisID",
+            **aliases("demo model", "small model", "try it", "test model"),
             description="A small complete SDXL-shaped model that ships with the pack: everything runs with it, "
             "on a laptop CPU, with nothing to download. It draws the people of its own little world at 256 x 256.",
             inputs=[],

@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 from ..realisid_core import perception
 from .choices import chosen
 from .previews import masks_picture
-from .sockets import Faces
+from .sockets import Faces, aliases
 
 
 class ParseFaces(io.ComfyNode):
@@ -16,6 +16,7 @@ class ParseFaces(io.ComfyNode):
             node_id="RealisID_ParseFaces",
             display_name="Parse Faces (RealisID)",
             category="RealisID",
+            **aliases("face mask", "face parsing", "cut out face", "segment face", "remove background", "bisenet"),
             description="Cuts the faces out and zeroes what does not belong to the person.",
             is_output_node=True,
             inputs=[

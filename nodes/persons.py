@@ -6,11 +6,17 @@ from ..realisid_core.attention.own_words import words_of
 from ..realisid_core.geometry import MAX_BOXES
 from ..realisid_core.geometry import FaceBoxes as Boxes
 from ..realisid_core.identity.encoder import IDEmbedding as Embedding
+from ..realisid_core.persons import Person as InOnePicture
 from ..realisid_core.persons import combine, empty_boxes, place
 from .notes import said
-from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons, received
+from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons, aliases, received
 
 UNUSED = -1  # `index` of graphs that know `box`
+EARLIER = Persons.Input(
+    "persons",
+    optional=True,
+    tooltip="People who are in the picture already. This person joins them, without Combine Persons.",
+)
 
 
 class Person(io.ComfyNode):
@@ -22,6 +28,7 @@ class Person(io.ComfyNode):
             node_id="RealisID_Person",
             display_name="Person (RealisID)",
             category="RealisID",
+            **aliases("several people", "likeness", "pose", "regional prompt"),
             description="Puts a person into one of the face boxes, with the pose and expression of a photo, and with a "
             "prompt of their own.",
             inputs=[
@@ -74,10 +81,11 @@ class Person(io.ComfyNode):
                     extra_dict={"default": UNUSED, "min": UNUSED, "max": MAX_BOXES - 1, "hidden": True},
                     tooltip="Of graphs from before there was box: the same, counted from 0.",
                 ),
+                EARLIER,
             ],
             outputs=[
                 Persons.Output(
-                    display_name="persons", tooltip="This person; combine with others, or apply the branches."
+                    display_name="persons", tooltip="This person, and those of persons where it is connected."
                 )
             ],
         )
@@ -93,6 +101,7 @@ class Person(io.ComfyNode):
         landmarks=None,
         prompt=None,
         index=UNUSED,
+        persons=None,
     ) -> io.NodeOutput:
         boxes = received("boxes", boxes, Boxes)
         if id_embedding is not None:
@@ -100,7 +109,18 @@ class Person(io.ComfyNode):
         strengths = {"local": local_strength, "global": global_strength}
         words = None if prompt is None else words_of(prompt)
         chosen = box if index == UNUSED else index + 1
-        return io.NodeOutput((place(id_embedding, boxes, chosen, landmarks, strengths, words),))
+        return io.NodeOutput(joined(persons, place(id_embedding, boxes, chosen, landmarks, strengths, words)))
+
+
+def joined(earlier: object, person: InOnePicture) -> tuple[InOnePicture, ...]:
+    """The persons of an input `persons`, if it is connected, and one more."""
+    return (person,) if earlier is None else combine([received("persons", earlier, tuple), (person,)])
+
+
+def unused_boxes(persons: tuple[InOnePicture, ...]) -> list[str]:
+    """What to say where a box of the picture has nobody in it; nothing where all are taken."""
+    empty = empty_boxes(persons)
+    return [f"Nobody is in {' and '.join(empty)}. Put a person there, or remove the box."] if empty else []
 
 
 class CombinePersons(io.ComfyNode):
@@ -110,6 +130,7 @@ class CombinePersons(io.ComfyNode):
             node_id="RealisID_CombinePersons",
             display_name="Combine Persons (RealisID)",
             category="RealisID",
+            **aliases("several people", "two people", "group", "merge persons"),
             description="Several people in one picture.",
             hidden=[io.Hidden.unique_id],
             inputs=[
@@ -123,6 +144,4 @@ class CombinePersons(io.ComfyNode):
     def execute(cls, **persons) -> io.NodeOutput:
         groups = [received(key, persons[key], tuple) for key in sorted(persons) if persons[key] is not None]
         together = combine(groups)
-        empty = empty_boxes(together)
-        notes = [f"Nobody is in {' and '.join(empty)}. Put a person there, or remove the box."] if empty else []
-        return io.NodeOutput(together, ui=said(cls, notes) or None)
+        return io.NodeOutput(together, ui=said(cls, unused_boxes(together)) or None)

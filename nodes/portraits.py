@@ -7,6 +7,7 @@ from PIL import Image
 
 from ..realisid_core.perception.faces import to_image
 from .choices import chosen
+from .sockets import aliases
 
 FOLDER = Path(__file__).resolve().parent.parent / "portraits"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.jpg"))
@@ -19,6 +20,7 @@ class ExamplePortrait(io.ComfyNode):
             node_id="RealisID_ExamplePortrait",
             display_name="Example Portrait (RealisID)",
             category="RealisID",
+            **aliases("sample photo", "demo photo", "test image"),
             description="A portrait photo that ships with the pack. Put Load Image in its place for your own.",
             inputs=[
                 io.Combo.Input(

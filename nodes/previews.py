@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ PERSON_COLOURS = (
     (0, 114, 178),
     (187, 187, 187),
 )
+NOT_KEPT = (170, 172, 178)
 LAYOUT_EDGE = 2048
 LEGIBLE = 768  # edge of a picture whose letters are 18 pixels high
 LONGEST_LABEL = 40  # characters of a name
@@ -45,8 +46,13 @@ REMOVED = np.array((24, 26, 32))  # what a parser took away is shown in this col
 
 
 def boxes_picture(faces: Faces) -> Tensor:
-    """[B, h, w, 3]: each picture with its faces' square boxes, numbered from 1, confidence and five points."""
-    return _stack([_boxes(faces.pixels(index), found) for index, found in enumerate(faces.faces[:MOST_SHOWN])])
+    """[B, h, w, 3]: each picture with its faces' square boxes, numbered from 1, confidence and five points.
+
+    Faces that were found and not kept are there in grey, with the numbers that choose them.
+    """
+    others = faces.others or [[] for _ in faces.faces]
+    shown = zip(range(MOST_SHOWN), faces.faces, others, strict=False)
+    return _stack([_boxes(faces.pixels(index), found, left_out) for index, found, left_out in shown])
 
 
 def masks_picture(faces: Faces) -> Tensor:
@@ -122,13 +128,18 @@ def _clipped(box: Box, size: tuple[int, int], past: float) -> Box:
     return x0, y0, x1, y1
 
 
-def _boxes(pixels: np.ndarray, found: list[Face]) -> Image.Image:
+def _boxes(pixels: np.ndarray, found: list[Face], left_out: list[Box]) -> Image.Image:
     height, width = pixels.shape[:2]
     scale = np.clip(max(height, width), LEAST_EDGE, MOST_EDGE) / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
     line = max(2, round(max(size) / 256))
+    kept = {face.number for face in found}
+    numbers = (number for number in count(1) if number not in kept)
+    for number, box in zip(numbers, left_out, strict=False):
+        _rectangle(draw, _clipped(tuple(value * scale for value in box), size, 4 * line), NOT_KEPT, line)
+        _label(draw, picture.size, (box[0] * scale, box[1] * scale), str(number), NOT_KEPT, max(size) / 32)
     for face in reversed(found):  # the first face's label lies on top
         colour = COLOURS[(face.number - 1) % len(COLOURS)]
         _rectangle(draw, _clipped(tuple(value * scale for value in face.box), size, 4 * line), colour, line)

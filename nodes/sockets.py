@@ -15,6 +15,11 @@ BoundingBox = io.Custom("BOUNDING_BOX")
 T = TypeVar("T")
 
 
+def aliases(*words: str) -> dict[str, list[str]]:
+    """Other words to find a node by, as a field of its schema; nothing on hosts that search by its name only."""
+    return {"search_aliases": list(words)} if "search_aliases" in io.Schema.__dataclass_fields__ else {}
+
+
 def received(name: str, value: object, kind: type[T]) -> T:
     """`value`, if it is of our `kind`. Raises ValueError if not: other packs have sockets of the same names."""
     if not isinstance(value, kind):

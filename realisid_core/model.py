@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from comfy.clip_vision import ClipVisionModel
 from comfy.controlnet import ControlNet
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
@@ -54,8 +55,9 @@ class Method:
         config: what such a checkpoint says of itself.
         parts: by the prefix of their keys in the file; any of them may be absent from a file.
         encoder: the identity encoder of a loaded checkpoint. Raises ValueError where a part that it needs is absent.
-        apply: `apply(realisid, persons, model, positive, negative)` gives MODEL and conditionings with the persons in
-            them. It returns patched clones and copies, and leaves what it was given as it was.
+        apply: `apply(realisid, persons, model, positive, negative, likeness)` gives MODEL and conditionings with the
+            persons in them, by the method's own defaults; `likeness` scales how strongly each identity shows. It
+            returns patched clones and copies, and leaves what it was given as it was.
         branches: by their names, what makes each of a loaded checkpoint. Raises ValueError where its part is absent.
     """
 
@@ -64,7 +66,7 @@ class Method:
     parts: Mapping[str, Part]
     encoder: Callable[["RealisIDModel"], Encoder]
     apply: Callable[
-        ["RealisIDModel", Sequence["Person"], ModelPatcher, Conditioning, Conditioning],
+        ["RealisIDModel", Sequence["Person"], ModelPatcher, Conditioning, Conditioning, float],
         tuple[ModelPatcher, Conditioning, Conditioning],
     ]
     branches: Mapping[str, Callable[..., "Branch"]] = field(default_factory=dict)
@@ -77,12 +79,14 @@ class RealisIDModel:
     Attributes:
         parts: the loaded networks by their names; what the file does not have is not there.
         name: of the file, for messages.
+        image_encoder: what its encoder reads photos with where no other is given, the host's CLIP_VISION or None.
     """
 
     method: Method
     config: Config
     parts: Mapping[str, Network]
     name: str = ""
+    image_encoder: ClipVisionModel | None = None
 
     def part(self, name: str, kind: type[Kind]) -> Kind:
         """The part of this name. Raises ValueError where the checkpoint has none."""
@@ -117,7 +121,8 @@ class RealisIDModel:
 
     def get_models(self) -> list[ModelPatcher]:
         """All that the host may have to load for it: newer hosts ask, to know what the running prompt still needs."""
-        return [part.control_model_wrapped if isinstance(part, ControlNet) else part for part in self.parts.values()]
+        models = [part.control_model_wrapped if isinstance(part, ControlNet) else part for part in self.parts.values()]
+        return models if self.image_encoder is None else [*models, self.image_encoder.patcher]
 
     def describe(self) -> str:
         """Its name, its base, how many million parameters each part has, and the terms that it carries."""

@@ -60,6 +60,9 @@ class Person:
 def embed_person(realisid: RealisIDModel, image_encoder: object, faces: Faces) -> tuple[IDEmbedding, Encoded]:
     """The ID embedding of the person whose photos these faces are, and what the encoder saw and has to say.
 
+    Args:
+        image_encoder: the host's CLIP_VISION; None takes what came with `realisid`.
+
     Raises:
         ValueError: no face, several in one picture, a checkpoint without an encoder, or an image encoder of another
             kind.
@@ -70,9 +73,9 @@ def embed_person(realisid: RealisIDModel, image_encoder: object, faces: Faces) -
         if len(found) > 1:
             raise ValueError(
                 f"There are {len(found)} faces in picture {number} of faces, and an ID embedding is of one person. "
-                "In Detect Faces, set face to the number of theirs; its preview shows the numbers."
+                "In the node that found them, set face to the number of theirs; its preview shows the numbers."
             )
-    encoded = encoder.embed(image_encoder, faces)
+    encoded = encoder.embed(realisid.image_encoder if image_encoder is None else image_encoder, faces)
     method, landmarks = realisid.config.method, _own_landmarks(faces)
     return IDEmbedding(encoded.tokens, landmarks, method, encoder.digest, encoded.extra), encoded
 

@@ -68,11 +68,12 @@ def test_a_place_that_a_text_refers_to_is_a_heading_there(text):
     assert not [(file, place) for file, place in found if place not in places(text.parent / file if file else text)]
 
 
-def test_the_readme_lists_every_node_and_workflow(described):
+def test_the_readme_lists_every_node_and_its_page_every_workflow(described):
     readme = (PACK / "README.md").read_text(encoding="utf-8")
+    page = (PACK / "docs" / "workflows.md").read_text(encoding="utf-8")
     workflows = {file.stem for file in (PACK / "workflows").glob("*.json")}
     assert not [name for name in described if f"(web/docs/{name}.md)" not in readme]
-    assert not [name for name in workflows if f"| `{name}`" not in readme]
+    assert workflows == set(re.findall(r"(?m)^\| `(.+?)`", page))
 
 
 def test_help_pictures_are_small():

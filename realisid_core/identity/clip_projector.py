@@ -113,6 +113,11 @@ def clip_features(clip_vision: Any, crops: Tensor) -> Tensor:
 
     Raises ValueError where `clip_vision` is no CLIP vision model.
     """
+    if clip_vision is None:
+        raise ValueError(
+            "No CLIP vision model came with the RealisID model, and none is connected. Choose the one that it was "
+            "trained with in Load Model, or connect it to clip_vision."
+        )
     encode = getattr(clip_vision, "encode_image", None)
     if encode is None:
         raise ValueError(f"clip_vision is a {type(clip_vision).__name__}; expected what Load CLIP Vision gives.")

@@ -51,9 +51,10 @@ def apply(
     model: ModelPatcher,
     positive: Conditioning,
     negative: Conditioning,
+    likeness: float = 1.0,
 ) -> tuple[ModelPatcher, Conditioning, Conditioning]:
-    """The adapter on MODEL, IdentityNet on the conditionings."""
-    patched = apply_attention(model, persons, realisid, WEIGHT)
+    """The adapter on MODEL, IdentityNet on the conditionings; `likeness` scales the adapter."""
+    patched = apply_attention(model, persons, realisid, WEIGHT * likeness)
     return patched, *apply_branch(identity_net(realisid), positive, negative, persons, Settings(STRENGTH))
 
 

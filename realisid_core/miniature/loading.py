@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import comfy.clip_vision
@@ -94,12 +94,13 @@ def load_miniature(weights: Path = WEIGHTS) -> Miniature:
     """
     untrained = tuple(part for part in PARTS if not (weights / f"{part}.safetensors").is_file())
     architecture = architecture_in(weights)
+    image_encoder = networks.image_encoder(_weights(weights, "image_encoder", architecture), architecture)
     miniature = Miniature(
         model=load_unet(weights),
         clip=networks.clip(expand_vocabulary(_weights(weights, "text_encoder"))),
         vae=networks.vae(_weights(weights, "vae", architecture), architecture),
-        clip_vision=networks.image_encoder(_weights(weights, "image_encoder", architecture), architecture),
-        realisid=_realisid(weights, architecture),
+        clip_vision=image_encoder,
+        realisid=replace(_realisid(weights, architecture), image_encoder=image_encoder),
         untrained=untrained,
         architecture=architecture,
     )

@@ -1,0 +1,100 @@
+"""A photo straight to a person in a box: detection, parsing, ID embedding, landmarks and placing in one node."""
+
+from comfy_api.latest import io, ui
+
+from ..realisid_core.attention.own_words import words_of
+from ..realisid_core.from_photo import person_faces, pose_of
+from ..realisid_core.geometry import FaceBoxes as Boxes
+from ..realisid_core.model import RealisIDModel as Model
+from ..realisid_core.perception.faces import checked_image
+from ..realisid_core.persons import embed_person, place
+from .notes import said
+from .persons import EARLIER, joined
+from .previews import boxes_picture
+from .sockets import FaceBoxes, FaceLandmarks, Persons, RealisIDModel, aliases, received
+
+
+class PersonFromPhoto(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RealisID_PersonFromPhoto",
+            display_name="Person from Photo (RealisID)",
+            category="RealisID",
+            description="Takes the person of a photo and puts them into one of the face boxes. The node shows the face "
+            "that it took.",
+            **aliases(
+                *("instantid", "pulid", "faceid", "photomaker", "ip adapter face", "likeness", "identity"),
+                *(
+                    "face",
+                    "portrait",
+                    "same person",
+                    "consistent character",
+                    "several people",
+                    "pose",
+                    "expression",
+                    "face swap",
+                ),
+            ),
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Image.Input("photo", tooltip="A photo of this person, or a batch of photos of the same person."),
+                FaceBoxes.Input("boxes", tooltip="The face boxes of the picture, from Location Boxes."),
+                RealisIDModel.Input("realisid", tooltip="The RealisID model, the same as in Apply RealisID."),
+                io.String.Input(
+                    "box",
+                    default="1",
+                    tooltip="Which box this person's face goes into: its number, counted from 1, or its name.",
+                ),
+                io.Int.Input(
+                    "face",
+                    default=1,
+                    min=0,
+                    max=999,
+                    tooltip="Which face of the photo: 1 is the largest. The node shows the numbers where there are "
+                    "several. 0: the photo must have only one.",
+                ),
+                io.MultiType.Input(
+                    "pose",
+                    [io.Image, FaceLandmarks],
+                    optional=True,
+                    tooltip="A photo whose head pose and expression to follow (its largest face), or landmarks. Not "
+                    "connected: as in the person's own photo.",
+                ),
+                io.Conditioning.Input(
+                    "prompt",
+                    optional=True,
+                    tooltip="This person's own words: clothes, hair, what they do. They act in this person's part of "
+                    "the picture only.",
+                ),
+                EARLIER,
+                io.ClipVision.Input(
+                    "clip_vision",
+                    optional=True,
+                    tooltip="The CLIP vision model that the RealisID model was trained with. Not needed for the "
+                    "miniature, for InstantID, or where Load Model has one chosen.",
+                ),
+            ],
+            outputs=[
+                Persons.Output(
+                    display_name="persons",
+                    tooltip="This person, and those of persons where it is connected. For Apply RealisID, or for the "
+                    "next Person from Photo.",
+                ),
+                io.Image.Output(display_name="face", tooltip="The face as the model saw it, one picture a photo."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, photo, boxes, realisid, box="1", face=1, pose=None, prompt=None, persons=None, clip_vision=None
+    ) -> io.NodeOutput:
+        boxes, realisid = received("boxes", boxes, Boxes), received("realisid", realisid, Model)
+        faces = person_faces(realisid, checked_image(photo, "photo"), face)
+        embedding, encoded = embed_person(realisid, clip_vision, faces)
+        landmarks = None if pose is None else pose_of(pose)
+        person = place(embedding, boxes, box, landmarks, words=None if prompt is None else words_of(prompt))
+        shown = ui.PreviewImage(encoded.seen, cls=cls).as_dict()
+        if any(faces.others):
+            shown["images"] = [*shown["images"], *ui.PreviewImage(boxes_picture(faces), cls=cls).as_dict()["images"]]
+        return io.NodeOutput(joined(persons, person), encoded.seen, ui=shown | said(cls, encoded.notes))
