@@ -283,6 +283,8 @@ def test_the_host_learns_which_models_belong_to_a_loaded_checkpoint():
     """Newer hosts look for `get_models` on whatever a node returns, to know what the running prompt needs."""
     realisid = miniature().realisid
     expected = [module_of(part) for part in realisid.parts.values()]
+    if realisid.image_encoder is not None:
+        expected.append(realisid.image_encoder.patcher.model)
     assert [patcher.model for patcher in realisid.get_models()] == expected
     assert all(isinstance(patcher, ModelPatcher) for patcher in realisid.get_models())
 

@@ -45,12 +45,20 @@ def aligned(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
 class Recogniser:
     """An ArcFace network from an ONNX file.
 
+    Args:
+        any_space: its vectors are only compared with each other, so another network's serve as well.
+
     Raises:
         ValueError: a file that OpenCV cannot run, that gives no vector of 512, or that is known to be of another space.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, any_space: bool = False):
         self.path = Path(path)
+        if not any_space:
+            self._check_space()
+        self._network = self._read()
+
+    def _check_space(self) -> None:
         known = RECOGNISERS.get(self.hash)
         if known is not None and known.refused:
             raise ValueError(f"{self.path.name} is {known.name}. {known.refused}")
@@ -59,7 +67,6 @@ class Recogniser:
                 f"{self.path.name} is not a recogniser that RealisID knows. Its vectors must be those that the model "
                 "was trained with (antelopev2's glintr100.onnx for InstantID), or the likeness is lost."
             )
-        self._network = self._read()
 
     @cached_property
     def hash(self) -> str:

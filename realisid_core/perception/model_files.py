@@ -18,7 +18,6 @@ SHIPPED = Path(__file__).parent / "weights"
 CHUNK = 1 << 20
 TIMEOUT = 20  # seconds without a byte
 READABLE = 0o644  # temporary files are their maker's alone
-FOLDER = "facexlib"  # ComfyUI/models/facexlib, where other packs keep these very files
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class ModelFile:
     url: str
     licence: str
     shipped: bool = False
+    folder: str = "facexlib"  # of ComfyUI/models; there other packs keep these very files
 
 
 YUNET = ModelFile(
@@ -71,6 +71,14 @@ BISENET = ModelFile(
     "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",
     "MIT",
 )
+SFACE = ModelFile(
+    "face_recognition_sface_2021dec.onnx",
+    38_696_353,
+    "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+    "https://github.com/opencv/opencv_zoo/raw/main/models/face_recognition_sface/face_recognition_sface_2021dec.onnx",
+    "Apache-2.0",
+    folder="sface",
+)
 
 
 def read_shipped(model: ModelFile) -> bytes:
@@ -92,7 +100,7 @@ def read_shipped(model: ModelFile) -> bytes:
 
 def placed(model: ModelFile) -> Path | None:
     """Where the file lies under ComfyUI's model folders, or None."""
-    for folder in _folders():
+    for folder in _folders(model):
         if (folder / model.name).is_file():
             return folder / model.name
     return None
@@ -106,7 +114,7 @@ def obtain(model: ModelFile) -> Path:
     """
     path = placed(model)
     if path is None:
-        path = _folders()[0] / model.name
+        path = _folders(model)[0] / model.name
         _download(model, path)
     if not _matches(model, path, path.stat().st_mtime_ns):
         size = path.stat().st_size
@@ -130,11 +138,11 @@ def load_checked(network, weights: dict, model: ModelFile) -> None:
     network.load_state_dict(weights)
 
 
-def _folders() -> list[Path]:
+def _folders(model: ModelFile) -> list[Path]:
     import folder_paths
 
-    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
-    return [Path(folder) for folder in folder_paths.get_folder_paths(FOLDER)]
+    folder_paths.add_model_folder_path(model.folder, str(Path(folder_paths.models_dir) / model.folder))
+    return [Path(folder) for folder in folder_paths.get_folder_paths(model.folder)]
 
 
 @lru_cache

@@ -10,18 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from realisid_core.geometry import square
+from realisid_core.metrics.place import FOUND, overlap
+from realisid_core.metrics.pose import ANGLES, BLENDSHAPES, expression
 from realisid_core.perception.faces import to_image
 
 from ..world import Pose, Scene, render, sample_scene
-
-BLENDSHAPES = {
-    "jaw": ("jawOpen",),
-    "smile": ("mouthSmileLeft", "mouthSmileRight"),
-    "blink_left": ("eyeBlinkLeft",),
-    "blink_right": ("eyeBlinkRight",),
-}
-ANGLES = ("yaw", "pitch", "roll")
-FOUND = 0.3  # least overlap of a detection with the face it is counted for
 
 
 @dataclass
@@ -45,14 +38,6 @@ class Calibration:
     def correlation(self, name: str) -> float:
         """Pearson's, of what MediaPipe reads with what was drawn."""
         return float(np.corrcoef(self.true[name], self.read[name])[0, 1])
-
-
-def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes x0, y0, x1, y1."""
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
 def calibrate(scenes: Sequence[Scene], size: int = 512) -> Calibration:
@@ -87,9 +72,9 @@ def _compare(result: Calibration, pose: Pose, face: dict) -> None:
     for name, there, here in zip(ANGLES, true, read, strict=True):
         result.true[name].append(there)
         result.read[name].append(here)
-    for name, shapes in BLENDSHAPES.items():
+    for name, value in expression(face).items():
         result.true[name].append(getattr(pose, name))
-        result.read[name].append(float(np.mean([face["blendshapes"][shape] for shape in shapes])))
+        result.read[name].append(value)
 
 
 def main(count: int) -> None:

@@ -5,18 +5,18 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from realisid_core.geometry import square
-from realisid_core.perception import detect_faces, head_pose
+from realisid_core.metrics.drawn_people import embed_faces
+from realisid_core.metrics.place import overlaps
+from realisid_core.metrics.pose import pose_errors
+from realisid_core.perception import detect_faces
 from realisid_core.perception.faces import to_image
 
 from ..world import Scene, render
-from .calibration import ANGLES, BLENDSHAPES, FOUND, overlap
 from .colours import background_colour, shirt_colour
 from .generation import PHOTO_SIZE, donor_landmarks, landmarks_in
-from .recogniser import embed_faces
 from .tasks import Task, frame_box
 
 
@@ -72,11 +72,11 @@ def measure(picture: np.ndarray, number: int, task: Task, stranger: Scene) -> li
     faces = embed_faces([picture] * len(people), boxes)
     similar = faces @ torch.stack([reference_vector(one) for one in (*task.references, stranger)]).T
     squares = [square(*face.found) for face in _found(picture)]
-    overlaps = _overlaps(boxes, squares)
+    places = overlaps(boxes, squares)
     rows = []
     for i, person in enumerate(people):
         others = [similar[i, j].item() for j in range(len(people)) if j != i]
-        angles = _difference(landmarks_in(picture, person.box), donor_landmarks(task.donors[i]))
+        angles = pose_errors(landmarks_in(picture, person.box), donor_landmarks(task.donors[i]))
         rows.append(
             Measures(
                 task=number,
@@ -84,7 +84,7 @@ def measure(picture: np.ndarray, number: int, task: Task, stranger: Scene) -> li
                 similarity=similar[i, i].item(),
                 stranger=similar[i, -1].item(),
                 neighbour=max(others, default=float("nan")),
-                overlap=overlaps[i],
+                overlap=places[i],
                 people=len(squares) - len(people),
                 **angles,
                 shirt=shirt_colour(picture, task.scene, i),
@@ -97,25 +97,3 @@ def measure(picture: np.ndarray, number: int, task: Task, stranger: Scene) -> li
 def _found(picture: np.ndarray) -> list:
     image = to_image(picture)
     return detect_faces(image, required=False).faces[0]
-
-
-def _overlaps(boxes: list, squares: list) -> list[float]:
-    """For each face box the overlap of the detection that is its own; each detection belongs to one box at most."""
-    table = np.array([[overlap(box, found) for found in squares] for box in boxes]).reshape(len(boxes), len(squares))
-    result = [0.0] * len(boxes)
-    for i, j in zip(*linear_sum_assignment(-table), strict=True):
-        result[i] = float(table[i, j]) if table[i, j] > FOUND else 0.0
-    return result
-
-
-def _difference(face: dict | None, donor: dict | None) -> dict[str, float]:
-    """Absolute differences of head angles and blendshapes."""
-    names = (*ANGLES, *BLENDSHAPES)
-    if face is None or donor is None:
-        return dict.fromkeys(names, float("nan"))
-    readings = [np.array((*head_pose(one), *_blendshapes(one))) for one in (face, donor)]
-    return dict(zip(names, np.abs(readings[0] - readings[1]).tolist(), strict=True))
-
-
-def _blendshapes(face: dict) -> list[float]:
-    return [float(np.mean([face["blendshapes"][shape] for shape in shapes])) for shapes in BLENDSHAPES.values()]

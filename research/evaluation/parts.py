@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from realisid_core.metrics.drawn_people import embed_faces
+
 from ..world import render
 from .measures import reference_vector
-from .recogniser import embed_faces
 from .report import SIZE_NAMES, SIZES, table
 from .runs import TRUE, folder_name
 from .tasks import PROTOCOLS, frame_box, task

@@ -34,7 +34,7 @@ def draw_person(seed: int, pictures: int, unsteady: bool) -> tuple[np.ndarray, n
 
     `unsteady`: boxes as far off as detectors put them, light, blur and compression as generated pictures have them.
     """
-    from .recogniser import recognition_crop
+    from realisid_core.metrics.drawn_people import recognition_crop
 
     who = sample_identity(seed)
     crops = []
@@ -98,9 +98,8 @@ def attribute_loss(read: Tensor, vectors: Tensor) -> Tensor:
 
 
 def train(crops: Tensor, vectors: Tensor, epochs: int, batch: int, rate: float, seed: int) -> nn.Module:
+    from realisid_core.metrics.drawn_people import WIDTH, Recogniser
     from realisid_core.training.precision import AUTO, autocast, chosen_precision, say_precision
-
-    from .recogniser import WIDTH, Recogniser
 
     torch.manual_seed(seed)
     people, pictures = crops.shape[:2]
@@ -168,7 +167,7 @@ def held_out(people: int, workers: int, first: int = HELD_OUT) -> Tensor:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from .recogniser import WEIGHTS, load_recogniser
+    from realisid_core.metrics.drawn_people import WEIGHTS, load_recogniser
 
     if not arguments.check:
         crops, vectors = draw_people(TRAINING, arguments.people, arguments.pictures, True, arguments.workers)

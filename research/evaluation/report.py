@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from realisid_core.metrics.pose import ANGLES, BLENDSHAPES
+
 from ..world import render
-from .calibration import ANGLES, BLENDSHAPES
 from .runs import AUTOENCODER, MEASURES, TRUE, folder_name, read_measures
 from .tasks import PROTOCOLS, task
 

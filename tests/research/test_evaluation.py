@@ -12,12 +12,10 @@ from realisid_core.miniature.networks import FIRST
 from research.evaluation import colours, runs, tasks
 from research.evaluation.generation import Painter, Sampling
 from research.evaluation.parts import parts, with_inside
-from research.evaluation.recogniser import WEIGHTS as RECOGNISER
 from research.evaluation.report import SIZES, changes, report
 from research.world import render
 
 COUNT = 6
-recognises = pytest.mark.skipif(not RECOGNISER.is_file(), reason="SKIPPED: the recogniser is not trained.")
 
 
 def asked(name, count=COUNT):
@@ -79,7 +77,6 @@ def test_a_picture_in_another_colour_is_noticed():
     assert colours.shirt_colour(render(repainted, FIRST.image_size).image, task.scene, 0) == 0
 
 
-@recognises
 def test_a_true_picture_scores_high_in_everything():
     for name in ("one person, 1/4", "two people, 1/4"):
         task, stranger = asked(name)[0], asked(name)[1].references[0]
@@ -91,7 +88,6 @@ def test_a_true_picture_scores_high_in_everything():
             assert not row.similarity <= row.neighbour
 
 
-@recognises
 def test_the_picture_of_somebody_else_in_another_pose_and_place_scores_low():
     task, other = asked("one person, 1/4")[:2]
     right = measured(task, drawn(task), other.references[0])[0]
@@ -100,7 +96,6 @@ def test_the_picture_of_somebody_else_in_another_pose_and_place_scores_low():
     assert wrong.overlap < right.overlap
 
 
-@recognises
 def test_an_evaluation_goes_on_where_it_stopped_and_reports(tmp_path):
     run = runs.Evaluation(tmp_path, 2, 0, ["one person, 1/4"], 1)
     run.draw("true", None, None, Sampling())
@@ -116,7 +111,6 @@ def test_an_evaluation_goes_on_where_it_stopped_and_reports(tmp_path):
     assert (tmp_path / "sizes.png").is_file()
 
 
-@recognises
 def test_the_parts_of_a_likeness_are_told_apart(tmp_path):
     """Pictures with the right hair round somebody else's face: only the inside of the box is wrong."""
     for size in SIZES:

@@ -1,17 +1,11 @@
 """The recogniser tells people of the face world apart, whatever they wear and however small they are."""
 
 import numpy as np
-import pytest
 import torch
 
-from research.evaluation.recogniser import WEIGHTS, embed_faces, load_recogniser
+from realisid_core.metrics.drawn_people import WEIGHTS, embed_faces, load_recogniser
 from research.evaluation.recogniser_training import held_out, verification
 from research.world import Pose, portrait, render, sample_identity
-
-pytestmark = pytest.mark.skipif(
-    not WEIGHTS.is_file(),
-    reason="SKIPPED: the recogniser is not trained; run python -m research.evaluation.recogniser_training.",
-)
 
 FRESH = 3 << 33  # seeds that neither training nor its own verification used
 

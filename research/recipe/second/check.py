@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from realisid_core.metrics.pose import BLENDSHAPES
 from realisid_core.miniature import initial
 from realisid_core.miniature.networks import SECOND
 from realisid_core.perception import head_pose
 from realisid_core.training.ema import averaged_model
 
-from ...evaluation.calibration import BLENDSHAPES
 from ...evaluation.judges import recognise
 from ...evaluation.shape import distance, read_face, shape_vector
 from ...world import Person, Pose, portrait, render, sample_person, sample_pose, sample_scene

@@ -1,6 +1,6 @@
-"""Recognises the people of the face world, for measuring: a small network that had no part in making any picture.
+"""The miniature's judge: recognises drawn people. It had no part in making any picture.
 
-It was trained on identities that nothing else here uses (`recogniser_training`).
+It was trained on drawn identities that nothing else uses, so of photos it says little.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from realisid_core.geometry import square
-from realisid_core.perception import crop_square
+from ..geometry import square
+from ..perception import Faces, crop_square
 
-WEIGHTS = Path(__file__).with_name("recogniser.safetensors")
+WEIGHTS = Path(__file__).parent / "weights" / "recogniser.safetensors"
 CROP = 80  # px; faces of any size are brought to this
 MARGIN = 0.45  # of the face box's side, so that the hair is seen
 WIDTH = 128
@@ -65,3 +65,14 @@ def embed_faces(pictures: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]
     crops = np.stack([recognition_crop(pixels, box) for pixels, box in zip(pictures, boxes, strict=True)])
     batches = torch.from_numpy(crops).permute(0, 3, 1, 2).float().div(255).split(64)
     return torch.cat([load_recogniser()(batch) for batch in batches])
+
+
+class DrawnPeople:
+    """The `Judge` that ships with the pack."""
+
+    name = "the miniature's judge"
+    note = "It knows drawn people only, so of photos its figures say little."
+
+    def vectors(self, faces: Faces) -> Tensor:
+        pictures = [faces.pixels(index) for index, _ in faces]
+        return embed_faces(pictures, [face.square for _, face in faces])
