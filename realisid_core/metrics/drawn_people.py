@@ -56,7 +56,8 @@ def load_recogniser() -> Recogniser:
 
 def recognition_crop(pixels: np.ndarray, box: Sequence[float]) -> np.ndarray:
     """[80, 80, 3] uint8: the face box (x0, y0, x1, y1 px of `pixels` uint8 [H, W, 3]) with its margin."""
-    return crop_square(pixels, square(*box, MARGIN), CROP)
+    x0, y0, x1, y1 = box
+    return crop_square(pixels, square(x0, y0, x1, y1, MARGIN), CROP)
 
 
 @torch.inference_mode()

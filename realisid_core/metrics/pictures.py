@@ -28,9 +28,8 @@ class Clip:
                 f"CLIP-I and CLIP-T need the package transformers: run `python -m pip install transformers`. ({error})"
             ) from error
         try:
-            local = {"local_files_only": True}
-            self._model = CLIPModel.from_pretrained(str(folder), use_safetensors=True, **local).eval()
-            self._processor = CLIPProcessor.from_pretrained(str(folder), **local)
+            self._model = CLIPModel.from_pretrained(str(folder), use_safetensors=True, local_files_only=True).eval()
+            self._processor = CLIPProcessor.from_pretrained(str(folder), local_files_only=True)
         except Exception as error:  # what it raises differs by version and by what is missing
             words = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ValueError(
