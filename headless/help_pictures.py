@@ -116,6 +116,8 @@ def strips(result: Result) -> Iterator[tuple[str, Image.Image]]:
         "boxes_from_faces": ("found_group", "boxes_of_group"),
         "person": ("crop", "layout", "pose_grace"),
         "person_from_photo": ("found_both", "from_photo"),
+        "id_similarity": ("photo_picture", "similarity"),
+        "best_of_batch": ("best_picture", "worst_picture"),
     }.items():
         yield name, side_by_side([shown[part] for part in parts])
 
@@ -199,6 +201,15 @@ def workflow() -> dict[str, dict]:
     models = {"realisid": ["models", 4], "boxes": ["boxes", 0]}
     add("from_photo", "RealisID_PersonFromPhoto", photo=["group", 0], box="1", face=1, **models)
     add("use_person", "PreviewAny", source=["from_photo", 0])
+    add("references", "RealisID_DetectFaces", image=["photo", 0], **detection)
+    who = {"references": ["references", 0], "judge": "auto"}
+    add("similarity", "RealisID_IDSimilarity", image=["group", 0], **who)
+    add("batch", "ImageBatch", image1=["photo_grace", 0], image2=["photo", 0])
+    add("best", "RealisID_BestOfBatch", image=["batch", 0], keep=0, **who)
+    for name, index in (("best", 0), ("worst", 1)):
+        add(f"{name}_one", "ImageFromBatch", image=["best", 0], batch_index=index, length=1)
+        add(f"{name}_scored", "RealisID_IDSimilarity", image=[f"{name}_one", 0], **who)
+        preview(f"{name}_picture", [f"{name}_scored", 0])
     add("boxes_of_group", "RealisID_BoxesFromFaces", faces=["found_group", 0], width=1216, height=832, scale=1.0)
     add("use_boxes", "PreviewAny", source=["boxes_of_group", 0])
     return nodes

@@ -23,6 +23,7 @@ from .parse import ParseFaces
 from .persons import CombinePersons, Person
 from .portraits import ExamplePortrait
 from .routes import serve
+from .similarity import BestOfBatch, IDSimilarity
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
@@ -43,6 +44,8 @@ NODES: list[type[io.ComfyNode]] = [
     ApplyGlobalBranch,
     IdentityAttentionNode,
     IdentityGuidanceNode,
+    IDSimilarity,
+    BestOfBatch,
 ]
 
 

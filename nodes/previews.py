@@ -1,5 +1,6 @@
 """The pictures that the nodes show: boxes, masks and landmarks drawn over the photo."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count, islice
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..realisid_core.conditions.contours import draw_contours
 from ..realisid_core.geometry import FaceBox, FaceBoxes, relative_size, square
+from ..realisid_core.metrics.scoring import Score
 from ..realisid_core.perception.faces import Box, Face, Faces, crop_square, to_image, to_uint8
 from ..realisid_core.perception.landmarks import crop_frame, head_pose
 
@@ -53,6 +55,11 @@ def boxes_picture(faces: Faces) -> Tensor:
     others = faces.others or [[] for _ in faces.faces]
     shown = zip(range(MOST_SHOWN), faces.faces, others, strict=False)
     return _stack([_boxes(faces.pixels(index), found, left_out) for index, found, left_out in shown])
+
+
+def scores_picture(image: Tensor, scored: Sequence[Sequence[Score]]) -> Tensor:
+    """[B, h, w, 3]: each picture with the judged faces' boxes and their likeness; who was not found stands below."""
+    return _stack([_scores(to_uint8(one[..., :3].cpu()), scores) for one, scores in zip(image, scored, strict=True)])
 
 
 def masks_picture(faces: Faces) -> Tensor:
@@ -147,6 +154,28 @@ def _boxes(pixels: np.ndarray, found: list[Face], left_out: list[Box]) -> Image.
             draw.ellipse((x - line, y - line, x + line, y + line), fill=colour)
         corner = (face.box[0] * scale, face.box[1] * scale)
         _label(draw, picture.size, corner, f"{face.number}  {face.score:.0%}", colour, max(size) / 32)
+    return picture
+
+
+def _scores(pixels: np.ndarray, scores: Sequence[Score]) -> Image.Image:
+    height, width = pixels.shape[:2]
+    scale = np.clip(max(height, width), LEAST_EDGE, MOST_EDGE) / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(picture)
+    line, missing = max(2, round(max(size) / 256)), []
+    for number, score in enumerate(scores):
+        colour = PERSON_COLOURS[number % len(PERSON_COLOURS)]
+        label = score.name if _has(_fonts(16)[0], score.name) else f"person {number + 1}"
+        label = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 3] + "..."
+        if score.square is None:
+            missing.append(label)
+            continue
+        box = tuple(value * scale for value in score.square)
+        _rectangle(draw, _clipped(box, size, 4 * line), colour, line)
+        _label(draw, size, box[:2], f"{label}  {score.similarity:.2f}", colour, max(size) / 28)
+    if missing:
+        _label(draw, size, (0, size[1]), f"not found: {', '.join(missing)}", NOT_KEPT, max(size) / 28)
     return picture
 
 

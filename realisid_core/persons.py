@@ -77,7 +77,7 @@ def embed_person(realisid: RealisIDModel, image_encoder: object, faces: Faces) -
             )
     encoded = encoder.embed(realisid.image_encoder if image_encoder is None else image_encoder, faces)
     method, landmarks = realisid.config.method, _own_landmarks(faces)
-    return IDEmbedding(encoded.tokens, landmarks, method, encoder.digest, encoded.extra), encoded
+    return IDEmbedding(encoded.tokens, landmarks, method, encoder.digest, encoded.extra, faces), encoded
 
 
 def _own_landmarks(faces: Faces) -> dict | None:

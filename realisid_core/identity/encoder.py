@@ -61,6 +61,7 @@ class IDEmbedding:
         method: whose embedding it is.
         digest: of the encoder that made it; empty where it is not known.
         extra: what else the method wants to know of a person, by name.
+        reference: the faces of the photos it was made from, to compare pictures with; None where not known.
     """
 
     tokens: Tensor
@@ -68,3 +69,4 @@ class IDEmbedding:
     method: str = "realisid"
     digest: str = ""
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    reference: Faces | None = field(default=None, repr=False)
