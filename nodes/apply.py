@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..realisid_core.branches.sharing import Sharing
 from ..realisid_core.sampling.apply import Settings, apply_branch
 from .choices import chosen, values
-from .sockets import Persons, RealisIDModel, aliases
+from .sockets import Persons, RealisIDModel, aliases, connected
 
 START_AND_END = (
     io.Float.Input(
@@ -109,6 +109,7 @@ class ApplyLocalBranch(io.ComfyNode):
     def execute(
         cls, positive, negative, realisid, persons, strength, start, end, control_net=None, reuse=1, any_size=False
     ) -> io.NodeOutput:
+        connected(positive=positive, negative=negative, realisid=realisid, persons=persons)
         branch = realisid.branch("local", control_net)
         settings = Settings(strength, (start, end), reuse, any_size)
         return io.NodeOutput(*apply_branch(branch, positive, negative, persons, settings))
@@ -144,6 +145,7 @@ class ApplyGlobalBranch(io.ComfyNode):
         sharing=Sharing.OWN_REGION.value,
         any_size=False,
     ) -> io.NodeOutput:
+        connected(positive=positive, negative=negative, realisid=realisid, persons=persons)
         branch = realisid.branch("global", control_net, chosen("sharing", sharing, Sharing), one_pass)
         settings = Settings(strength, (start, end), reuse, any_size)
         return io.NodeOutput(*apply_branch(branch, positive, negative, persons, settings))

@@ -2,11 +2,10 @@
 
 from comfy_api.latest import io
 
-from ..realisid_core.model import RealisIDModel as Model
 from ..realisid_core.sampling.apply_persons import MOST_LIKENESS, apply_persons
 from .notes import said
 from .persons import unused_boxes
-from .sockets import Persons, RealisIDModel, aliases, received
+from .sockets import Persons, RealisIDModel, aliases, connected
 
 
 class ApplyRealisID(io.ComfyNode):
@@ -53,8 +52,6 @@ class ApplyRealisID(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, positive, negative, persons, likeness=1.0, realisid=None) -> io.NodeOutput:
-        persons = received("persons", persons, tuple)
-        if realisid is not None:
-            realisid = received("realisid", realisid, Model)
+        connected(model=model, positive=positive, negative=negative, persons=persons, realisid=realisid)
         applied = apply_persons(model, positive, negative, persons, realisid, likeness)
         return io.NodeOutput(*applied, ui=said(cls, unused_boxes(persons)) or None)

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..realisid_core.sampling.apply_attention import apply_attention
 from ..realisid_core.sampling.identity_attention import SHARE
 from .apply import ANY_SIZE, START_AND_END
-from .sockets import Persons, RealisIDModel, aliases
+from .sockets import Persons, RealisIDModel, aliases, connected
 
 
 class IdentityAttentionNode(io.ComfyNode):
@@ -56,5 +56,6 @@ class IdentityAttentionNode(io.ComfyNode):
     def execute(
         cls, model, persons, weight, start, end, realisid=None, common_prompt=SHARE, any_size=False
     ) -> io.NodeOutput:
+        connected(model=model, persons=persons, realisid=realisid)
         acts = (start, end), common_prompt, any_size
         return io.NodeOutput(apply_attention(model, persons, realisid, weight, *acts))

@@ -4,14 +4,12 @@ from comfy_api.latest import io, ui
 
 from ..realisid_core.attention.own_words import words_of
 from ..realisid_core.from_photo import person_faces, pose_of
-from ..realisid_core.geometry import FaceBoxes as Boxes
-from ..realisid_core.model import RealisIDModel as Model
 from ..realisid_core.perception.faces import checked_image
 from ..realisid_core.persons import embed_person, place
 from .notes import said
 from .persons import EARLIER, joined
 from .previews import boxes_picture
-from .sockets import FaceBoxes, FaceLandmarks, Persons, RealisIDModel, aliases, received
+from .sockets import FaceBoxes, FaceLandmarks, Persons, RealisIDModel, aliases, connected
 
 
 class PersonFromPhoto(io.ComfyNode):
@@ -89,10 +87,10 @@ class PersonFromPhoto(io.ComfyNode):
     def execute(
         cls, photo, boxes, realisid, box="1", face=1, pose=None, prompt=None, persons=None, clip_vision=None
     ) -> io.NodeOutput:
-        boxes, realisid = received("boxes", boxes, Boxes), received("realisid", realisid, Model)
+        connected(boxes=boxes, realisid=realisid, prompt=prompt, persons=persons, clip_vision=clip_vision)
+        landmarks = None if pose is None else pose_of(pose)
         faces = person_faces(realisid, checked_image(photo, "photo"), face)
         embedding, encoded = embed_person(realisid, clip_vision, faces)
-        landmarks = None if pose is None else pose_of(pose)
         person = place(embedding, boxes, box, landmarks, words=None if prompt is None else words_of(prompt))
         shown = ui.PreviewImage(encoded.seen, cls=cls).as_dict()
         if any(faces.others):

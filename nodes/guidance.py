@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..realisid_core.sampling.guidance import IdentityGuidance
 from ..realisid_core.sampling.rows import IdentityMode
 from .choices import chosen
-from .sockets import aliases
+from .sockets import aliases, connected
 
 WITHOUT_IDENTITY = {"null identity": IdentityMode.NULL, "off": IdentityMode.OFF}
 
@@ -75,6 +75,7 @@ class IdentityGuidanceNode(io.ComfyNode):
     def execute(
         cls, model, identity_guidance, without_identity, identity_start, text_only_start=0.0, text_only_end=1.0
     ) -> io.NodeOutput:
+        connected(model=model)
         without = WITHOUT_IDENTITY[chosen("without_identity", without_identity, list(WITHOUT_IDENTITY))]
         text_only_range = (text_only_start, text_only_end)
         guidance = IdentityGuidance(identity_guidance, without, identity_start, text_only_range)

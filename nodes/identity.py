@@ -2,10 +2,9 @@
 
 from comfy_api.latest import io, ui
 
-from ..realisid_core.perception import Faces as FoundFaces
 from ..realisid_core.persons import embed_person
 from .notes import said
-from .sockets import Faces, IDEmbedding, RealisIDModel, aliases, received
+from .sockets import Faces, IDEmbedding, RealisIDModel, aliases, connected
 
 
 class IDEmbeddingNode(io.ComfyNode):
@@ -41,6 +40,7 @@ class IDEmbeddingNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, realisid, faces, clip_vision=None) -> io.NodeOutput:
-        embedding, encoded = embed_person(realisid, clip_vision, received("faces", faces, FoundFaces))
+        connected(realisid=realisid, faces=faces, clip_vision=clip_vision)
+        embedding, encoded = embed_person(realisid, clip_vision, faces)
         shown = ui.PreviewImage(encoded.seen, cls=cls).as_dict()
         return io.NodeOutput(embedding, ui=shown | said(cls, encoded.notes))

@@ -4,12 +4,10 @@ from comfy_api.latest import io
 
 from ..realisid_core.attention.own_words import words_of
 from ..realisid_core.geometry import MAX_BOXES
-from ..realisid_core.geometry import FaceBoxes as Boxes
-from ..realisid_core.identity.encoder import IDEmbedding as Embedding
 from ..realisid_core.persons import Person as InOnePicture
 from ..realisid_core.persons import combine, empty_boxes, place
 from .notes import said
-from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons, aliases, received
+from .sockets import FaceBoxes, FaceLandmarks, IDEmbedding, Persons, aliases, connected, received
 
 UNUSED = -1  # `index` of graphs that know `box`
 EARLIER = Persons.Input(
@@ -103,18 +101,16 @@ class Person(io.ComfyNode):
         index=UNUSED,
         persons=None,
     ) -> io.NodeOutput:
-        boxes = received("boxes", boxes, Boxes)
-        if id_embedding is not None:
-            id_embedding = received("id_embedding", id_embedding, Embedding)
+        connected(boxes=boxes, id_embedding=id_embedding, prompt=prompt, persons=persons)
         strengths = {"local": local_strength, "global": global_strength}
         words = None if prompt is None else words_of(prompt)
         chosen = box if index == UNUSED else index + 1
         return io.NodeOutput(joined(persons, place(id_embedding, boxes, chosen, landmarks, strengths, words)))
 
 
-def joined(earlier: object, person: InOnePicture) -> tuple[InOnePicture, ...]:
+def joined(earlier: tuple[InOnePicture, ...] | None, person: InOnePicture) -> tuple[InOnePicture, ...]:
     """The persons of an input `persons`, if it is connected, and one more."""
-    return (person,) if earlier is None else combine([received("persons", earlier, tuple), (person,)])
+    return (person,) if earlier is None else combine([earlier, (person,)])
 
 
 def unused_boxes(persons: tuple[InOnePicture, ...]) -> list[str]:

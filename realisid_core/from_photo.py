@@ -4,7 +4,7 @@ from torch import Tensor
 
 from .config import RealisIDConfig
 from .model import RealisIDModel
-from .perception import BACKENDS, Faces, detect_faces, face_landmarks
+from .perception import BACKENDS, Faces, detect_faces, face_landmarks, landmarked_faces
 
 
 def person_faces(realisid: RealisIDModel, photo: Tensor, number: int) -> Faces:
@@ -29,7 +29,10 @@ def pose_of(pose: Tensor | dict) -> dict:
     Raises:
         ValueError: as `detect_faces` and `face_landmarks`; names the input `pose`.
     """
-    return face_landmarks(_found("pose", pose, "yunet", 0.0, 1)) if isinstance(pose, Tensor) else pose
+    if not isinstance(pose, dict):
+        return face_landmarks(_found("pose", pose, "yunet", 0.0, 1))
+    landmarked_faces(pose)
+    return pose
 
 
 def _found(name: str, picture: Tensor, detector: str, margin: float, number: int) -> Faces:

@@ -194,11 +194,11 @@ def test_a_box_without_a_person_is_said_on_the_node(somebody, caplog):
 def test_values_of_other_packs_are_refused_by_the_name_of_the_input(somebody):
     """Their sockets may have the same names: a list of pictures for faces, a vector for an embedding."""
     realisid, clip_vision = miniature().realisid, miniature().clip_vision
-    with pytest.raises(ValueError, match="faces is a list, which RealisID's nodes do not make"):
+    with pytest.raises(ValueError, match="faces is of type list; expected"):
         IDEmbeddingNode.execute(realisid=realisid, clip_vision=clip_vision, faces=[photo("astronaut")])
-    with pytest.raises(ValueError, match="id_embedding is a Tensor, which RealisID's nodes do not make"):
+    with pytest.raises(ValueError, match="id_embedding is of type Tensor; expected"):
         Person.execute(id_embedding=torch.zeros(1, 512), boxes=FRAME)
-    with pytest.raises(ValueError, match="boxes is a dict, which RealisID's nodes do not make"):
+    with pytest.raises(ValueError, match="boxes is of type dict; expected"):
         Person.execute(id_embedding=somebody, boxes={})
     for wrong in ("a name", [1], ({"person": 1},)):
         with pytest.raises(ValueError, match=r"persons? ?.*(str|list|dict)"):
