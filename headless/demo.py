@@ -18,7 +18,7 @@ from realisid_core.bootstrap import host_path
 WORKFLOWS = PACK / "workflows" / "api"
 OUTPUT = (PACK if os.access(PACK, os.W_OK) else Path(os.environ["REALISID_DEV"])) / "output"
 FIRST = "perception"
-LEFT_OUT = {"Perception", "Start here"}  # draws nothing; is "One person" again
+LEFT_OUT = {"Perception", "Start here", "Single steps"}  # draws nothing; are "One person" and "Two people" again
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 from PIL import Image
 
 from ..realisid_core.perception.faces import to_image
@@ -35,4 +35,5 @@ class ExamplePortrait(io.ComfyNode):
     @classmethod
     def execute(cls, portrait: str) -> io.NodeOutput:
         file = FOLDER / f"{chosen('portrait', portrait, NAMES)}.jpg"
-        return io.NodeOutput(to_image(Image.open(file).convert("RGB")))
+        photo = to_image(Image.open(file).convert("RGB"))
+        return io.NodeOutput(photo, ui=ui.PreviewImage(photo, cls=cls))

@@ -110,7 +110,7 @@ def test_help_pages_load_from_a_folder_of_any_name(oddly_named):
 
 def test_templates_load_from_a_folder_of_any_name(oddly_named):
     names = requests.get(f"{oddly_named.address}/api/workflow_templates", timeout=60).json()[ODD]
-    assert "start_here" in names
+    assert "RealisID 01 start here" in names
     base = f"{oddly_named.address}/api/workflow_templates/{quote(ODD)}"
     for name in names:
         assert "nodes" in requests.get(f"{base}/{name}.json", timeout=60).json()

@@ -26,9 +26,17 @@ def plain() -> dict:
     workflow = shipped("one_person_miniature")
     inputs = workflow["sample"]["inputs"]
     inputs |= {"model": ["load", 0], "positive": ["prompt", 0], "negative": ["negative", 0]}
-    workflow["latent"]["inputs"] |= {"width": 256, "height": 256}
+    sized(workflow, 256, 256)
     needed = ("load", "prompt", "negative", "latent", "sample", "decode", "save")
     return {name: workflow[name] for name in needed}
+
+
+def sized(workflow: dict, width: int, height: int) -> dict:
+    """The workflow with a latent of its own, of that size."""
+    size = {"width": width, "height": height, "batch_size": 1}
+    workflow["latent"] = {"class_type": "EmptyLatentImage", "inputs": size}
+    workflow["sample"]["inputs"]["latent_image"] = ["latent", 0]
+    return workflow
 
 
 def picture(result) -> np.ndarray:
@@ -77,6 +85,11 @@ def test_everyone_in_a_shipped_workflow_is_in_a_box_that_is_drawn(file):
         assert 1 <= int(inputs["box"]) <= (len(json.loads(drawn)["boxes"]) if drawn else 1)
 
 
+def test_who_was_taken_is_shown_on_the_nodes(client):
+    result = client.run(shipped("two_people_miniature"))
+    assert [len(result.images(node)) for node in ("photo_Mara", "person_Mara", "person_Omar")] == [1, 1, 1]
+
+
 def test_the_persons_change_the_picture(client):
     assert not np.array_equal(picture(client.run(shipped("one_person_miniature"))), picture(client.run(plain())))
 
@@ -92,11 +105,11 @@ def test_only_what_depends_on_the_seed_or_the_prompt_runs_again(client):
     workflow["sample"]["inputs"]["seed"] += 1
     assert executed() == {"sample", "decode", "save"}
     workflow["prompt"]["inputs"]["text"] = "two persons, watercolor style"
-    assert executed() == {"prompt", "global", "local", "sample", "decode", "save"}
+    assert executed() == {"prompt", "apply", "sample", "decode", "save"}
 
 
 def test_a_graph_from_before_the_savings_gives_what_it_gave(client):
-    workflow = shipped("two_people_miniature")
+    workflow = shipped("single_steps_miniature")
     with_defaults = picture(client.run(workflow))
     for node in workflow.values():
         for name in ("reuse", "one_pass", "text_only_start", "text_only_end"):
@@ -115,7 +128,7 @@ def test_each_chosen_saving_changes_the_picture(client):
     ]
     pictures = set()
     for node, changes in choices:
-        workflow = shipped("two_people_miniature")
+        workflow = shipped("single_steps_miniature")
         workflow["guidance"]["inputs"]["identity_guidance"] = 12.0
         workflow[node]["inputs"] |= changes
         pictures.add(picture(client.run(workflow)).tobytes())
@@ -151,7 +164,23 @@ def test_each_chosen_saving_changes_the_picture(client):
     ],
 )
 def test_bad_input_is_refused_on_the_node_that_got_it(client, node, changes, says):
-    workflow = shipped("one_person_miniature")
+    refused(client, shipped("single_steps_miniature"), node, changes, says)
+
+
+@pytest.mark.parametrize(
+    ("node", "changes", "says"),
+    [
+        ("person_Mara", {"box": "5"}, "There is no face box '5'. The boxes are 1"),
+        ("person_Mara", {"face": 5}, "photo: Face 5 was asked for, but picture 1 has 1 face"),
+        ("apply", {"likeness": "NaN"}, "likeness is nan"),
+        ("apply", {"likeness": 3}, "bigger than max of 2"),
+    ],
+)
+def test_bad_input_of_the_short_way_is_refused_too(client, node, changes, says):
+    refused(client, shipped("one_person_miniature"), node, changes, says)
+
+
+def refused(client, workflow: dict, node: str, changes: dict, says: str) -> None:
     workflow[node]["inputs"] |= changes
     with pytest.raises(WorkflowError) as refusal:
         client.run(workflow)
@@ -164,19 +193,29 @@ def test_two_persons_in_one_box_are_refused_and_a_box_without_a_person_is_named(
     workflow["person_Omar"]["inputs"]["box"] = "1"
     with pytest.raises(WorkflowError) as refusal:
         client.run(workflow)
-    assert "Persons 1 and 3 are both in face box 1" in refusal.value.errors["persons"]
+    assert "Persons 1 and 3 are both in face box 1" in refusal.value.errors["person_Omar"]
 
     workflow = shipped("three_people_miniature")
+    workflow["person_Omar"]["inputs"]["persons"] = ["person_Mara", 0]
+    assert "Nobody is in face box 2" in client.run(workflow).outputs["apply"]["text"][0]
+
+    workflow = shipped("single_steps_miniature")
+    workflow["person_Omar"]["inputs"]["box"] = "1"
+    with pytest.raises(WorkflowError) as refusal:
+        client.run(workflow)
+    assert "Persons 1 and 2 are both in face box 1" in refusal.value.errors["persons"]
+
+    workflow = shipped("single_steps_miniature")
     del workflow["persons"]["inputs"]["person_2"]
     assert "Nobody is in face box 2" in client.run(workflow).outputs["persons"]["text"][0]
 
 
 def test_a_crop_made_otherwise_than_in_training_is_named_on_the_node(client):
-    workflow = shipped("one_person_miniature")
+    workflow = shipped("single_steps_miniature")
     workflow["parsed_Mara"]["inputs"]["keep"] = "everything"
     said = client.run(workflow).outputs["id_Mara"]["text"][0]
     assert said.startswith("The crops keep everything; the model was trained with")
-    assert "text" not in client.run(shipped("one_person_miniature")).outputs["id_Mara"]
+    assert "text" not in client.run(shipped("single_steps_miniature")).outputs["id_Mara"]
 
 
 @pytest.mark.parametrize("file", [None, "somebody.safetensors", {}])
@@ -191,8 +230,7 @@ def test_a_model_file_that_is_not_there_is_refused_in_a_sentence(client, file):
 
 
 def test_boxes_of_another_aspect_ratio_are_refused_with_what_to_connect(client):
-    workflow = shipped("one_person_miniature")
-    workflow["latent"]["inputs"] |= {"width": 320, "height": 192}
+    workflow = sized(shipped("one_person_miniature"), 320, 192)
     with pytest.raises(WorkflowError) as refusal:
         client.run(workflow)
     assert "Connect the width and height" in refusal.value.errors["sample"]
@@ -201,8 +239,7 @@ def test_boxes_of_another_aspect_ratio_are_refused_with_what_to_connect(client):
 def test_after_an_error_and_an_interrupt_a_plain_graph_gives_what_it_always_gave(client):
     before = picture(client.run(plain()))
 
-    broken = shipped("two_people_miniature")
-    broken["latent"]["inputs"] |= {"width": 320, "height": 192}
+    broken = sized(shipped("two_people_miniature"), 320, 192)
     with pytest.raises(WorkflowError):
         client.run(broken)
 

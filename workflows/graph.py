@@ -1,6 +1,6 @@
 """An API workflow under construction, and what it is made for: the miniature, SDXL, InstantID."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .notes import CHECKPOINT, CLIP_VISION, INSTANTID_FILES, REALISID
 
@@ -10,38 +10,25 @@ class Base:
     """What a workflow is made for.
 
     Attributes:
+        name: ends the names of its API files.
         size: pixels a side.
-        cfg, identity_guidance: λ_t and λ_i.
-        without_identity: what the branches do in the passes without identity; the miniature puts faces and poses far
-            better in place where they rest ("off").
+        cfg: λ_t.
         steps: of the sampler.
         cast: names and photos of three people: a shipped portrait's name, or a file in the input folder.
-        instantid: whether the identities are InstantID's, rather than RealisID's.
     """
 
     name: str
     size: int
     cfg: float
-    identity_guidance: float
-    without_identity: str
     steps: int
     cast: tuple[tuple[str, str], tuple[str, str], tuple[str, str]]
-    instantid: bool = False
 
 
-MINIATURE = Base(
-    "miniature", 256, 3.0, 3.0, "off", 20, (("Mara", "world_mara"), ("Omar", "world_omar"), ("Lena", "world_lena"))
-)
-SDXL = Base(
-    "sdxl",
-    1024,
-    7.5,
-    5.0,
-    "null identity",
-    30,
-    (("Eileen", "astronaut.jpg"), ("Grace", "grace_hopper.jpg"), ("Ada", "astronaut.jpg")),
-)
-INSTANTID = replace(SDXL, cfg=5.0, instantid=True)
+PHOTOS = ("Eileen", "astronaut.jpg"), ("Grace", "grace_hopper.jpg"), ("Ada", "astronaut.jpg")
+MINIATURE = Base("miniature", 256, 3.0, 20, (("Mara", "world_mara"), ("Omar", "world_omar"), ("Lena", "world_lena")))
+PLAIN_SDXL = Base("plain_sdxl", 1024, 7.5, 30, PHOTOS)
+SDXL = Base("sdxl", 1024, 7.5, 30, PHOTOS)
+INSTANTID = Base("instantid", 1024, 5.0, 30, PHOTOS)
 
 
 @dataclass
@@ -62,23 +49,22 @@ class Graph:
 
 
 def started(base: Base) -> Graph:
-    """A graph with the models loaded: outputs "model", "clip", "vae", "clip_vision", "realisid" of the nodes below."""
+    """A graph with the models loaded, in the nodes "load" and "realisid"."""
     graph = Graph(base)
     if base is MINIATURE:
         graph.add("load", "RealisID_LoadMiniature", "Load the miniature")
     else:
         graph.add("load", "CheckpointLoaderSimple", "Load SDXL", ckpt_name=CHECKPOINT)
-    if base.instantid:
+    if base is INSTANTID:
         graph.add("realisid", "RealisID_LoadInstantID", "Load InstantID", **INSTANTID_FILES)
-    elif base is not MINIATURE:
-        graph.add("vision", "CLIPVisionLoader", "Load CLIP vision", clip_name=CLIP_VISION)
-        graph.add("realisid", "RealisID_LoadModel", "Load RealisID", file=REALISID)
+    elif base is SDXL:
+        graph.add("realisid", "RealisID_LoadModel", "Load RealisID", file=REALISID, clip_vision=CLIP_VISION)
     return graph
 
 
 def models(graph: Graph) -> dict[str, list]:
+    """The loaded models by what they are; without "realisid" on plain SDXL."""
+    loaded = {name: graph["load", i] for i, name in enumerate(("model", "clip", "vae"))}
     if graph.base is MINIATURE:
-        return {name: graph["load", i] for i, name in enumerate(("model", "clip", "vae", "clip_vision", "realisid"))}
-    checkpoint = {name: graph["load", i] for i, name in enumerate(("model", "clip", "vae"))}
-    vision = {} if graph.base.instantid else {"clip_vision": graph["vision"]}
-    return checkpoint | vision | {"realisid": graph["realisid"]}
+        return loaded | {"realisid": graph["load", 4]}
+    return loaded | ({"realisid": graph["realisid"]} if "realisid" in graph.nodes else {})

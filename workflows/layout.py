@@ -1,10 +1,16 @@
-"""An API workflow laid out as a graph for ComfyUI's page: groups named after the steps, a note in each."""
+"""Where the nodes of a workflow stand on ComfyUI's page, so that no wire runs behind a node.
+
+People form a staircase that rises to the right: each person stands above the one before, so wires from the left reach
+everybody over the others' heads. Models stand left above them, and their wires run to the right through the free lane
+between the people below and the prompts above. What makes the picture stands right of all.
+"""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 Rectangle = tuple[float, float, float, float]  # left, top, width, height
-Place = tuple[float, float]  # left, top
+Place = tuple[float, float]  # left, top; of a node without its title bar
+Workflow = dict[str, dict]  # API format
 
 
 @dataclass(frozen=True)
@@ -12,66 +18,50 @@ class Step:
     """One group of the graph.
 
     Attributes:
-        columns: from left to right, patterns of the node ids that stand below one another.
+        nodes: patterns of the ids of its nodes.
         yours: something that its user changes, rather than only connects.
-        lowered: so many of the columns leave room above for wires that come from the left and pass by.
+        note_below: whether its note stands under its nodes, rather than above them.
     """
 
     title: str
-    columns: tuple[tuple[str, ...], ...]
+    nodes: tuple[str, ...]
     yours: bool = False
-    lowered: int = 0
+    note_below: bool = False
 
 
-MODELS = Step("Models", (("vision", "realisid"), ("load",)))
-WHO = Step(
-    "Who: photo → face → identity, own words",
-    (("photo_[A-Z]*",), ("faces_[A-Z]*",), ("parsed_[A-Z]*",), ("id_*", "words_*")),
-    True,
-)
+MODELS = Step("Models", ("realisid", "load"))
 WHERE = Step(
     "Where: a box for each face",
-    (
-        ("boxes", "scene_photo", "scene"),
-        ("faces_scene", "parsed_scene"),
-        ("place", "mask", "encode", "masked"),
-        ("person_*", "latent"),
-        ("persons",),
-    ),
+    ("boxes", "scene_photo", "scene", "faces_scene", "parsed_scene", "place", "mask", "encode", "masked"),
     True,
-    lowered=3,
+    note_below=True,
 )
-POSE = Step("Pose: whose expression to follow", (("photo_pose",), ("faces_pose",), ("landmarks",)), True)
-PROMPT = Step("Prompt & branches", (("prompt", "negative"), ("global",), ("local",)), True)
-SAMPLE = Step("Sample & save", (("attention", "guidance", "sample"), ("decode", "save")))
-STEPS = (MODELS, WHO, WHERE, POSE, PROMPT, SAMPLE)
+WHO = Step("Who", ("photo_*", "pose_*", "person_*"), True, note_below=True)
+PROMPT = Step("Prompt", ("words_*", "prompt", "negative"), True)
+PICTURE = Step("Picture", ("apply", "sample", "decode", "save"))
+STEPS = (MODELS, WHERE, WHO, PROMPT, PICTURE)
 
 SIZES = {
     "LoadImage": (240, 370),
     "RealisID_ExamplePortrait": (240, 370),
     "RealisID_DetectFaces": (230, 370),
     "RealisID_ParseFaces": (230, 370),
-    "RealisID_IDEmbedding": (210, 370),
     "RealisID_FaceLandmarks": (240, 370),
+    "RealisID_RetargetFace": (240, 370),
     "RealisID_BoxesFromFaces": (230, 320),
-    "RealisID_LocationBoxes": (400, 640),
-    "RealisID_Person": (230, 200),
-    "RealisID_CombinePersons": (200, 170),
-    "RealisID_ApplyGlobalBranch": (240, 285),
-    "RealisID_ApplyLocalBranch": (240, 235),
-    "RealisID_IdentityAttention": (270, 200),
-    "RealisID_IdentityGuidance": (270, 190),
+    "RealisID_LocationBoxes": (400, 660),
+    "RealisID_PersonFromPhoto": (250, 430),
+    "RealisID_Person": (230, 230),
+    "RealisID_Apply": (230, 140),
     "RealisID_LoadMiniature": (300, 200),
-    "RealisID_LoadModel": (320, 110),
-    "RealisID_LoadInstantID": (340, 160),
+    "RealisID_LoadModel": (300, 170),
+    "RealisID_LoadInstantID": (300, 190),
     "CheckpointLoaderSimple": (270, 100),
-    "CLIPVisionLoader": (320, 60),
     "CLIPTextEncode": (340, 120),
-    "KSampler": (270, 480),
-    "SaveImage": (400, 560),
-    "EmptyLatentImage": (230, 110),
-    "ImageScale": (240, 340),
-    "VAEDecode": (230, 60),
+    "KSampler": (270, 262),
+    "SaveImage": (400, 480),
+    "ImageScale": (240, 330),
+    "VAEDecode": (200, 60),
     "VAEEncode": (230, 60),
     "SetLatentNoiseMask": (230, 60),
     "GrowMask": (230, 110),
@@ -79,200 +69,151 @@ SIZES = {
 TITLE_BAR = 30  # of a node, above its place
 HEADING = 40  # of a group
 MARGIN = 20
-PASSAGE = 50
-GAP = 30
 BETWEEN = 40
+RISE = 130  # from one person to the next
+LANE = 580  # from the last person up to the models and what takes them
+BELOW_MODELS = 390
+FEEDS = 190  # a photo stands so much lower than its person, whose other wires pass above it
+LEAST_GAP = 60
+STEEP = 0.27  # a wire that rises by y needs this part of y between two columns
 NOTE_WIDTH = 340  # least, so that a line of a note stays readable
 LEAST_NOTE = 90  # the page makes it no lower
 LINE = 20
 CHARACTER = 7.5
 
-YOURS, OURS = "#7fb58f", "#8c9bab"
-WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
-
-def ui_graph(workflow: dict, described: dict, notes: dict[Step, str], models: dict[str, dict]) -> dict:
-    """The workflow in the format that ComfyUI's page saves.
-
-    Args:
-        workflow: in API format.
-        described: the server's /object_info, which knows the order of inputs, widgets and outputs.
-        notes: Markdown for each step that the workflow has.
-        models: file name → {"name", "url", "directory"}, for the nodes that load one of them.
-    """
-    every = {step: Block(step, workflow, notes[step]) for step in STEPS}
-    blocks = {step: block for step, block in every.items() if block.places}
-    if lost := set(workflow).difference(*(block.places for block in blocks.values())):
-        raise ValueError(f"No step has a place for {', '.join(sorted(lost))}.")
-    corners = _corners(blocks)
-    numbers = {name: number for number, name in enumerate(workflow, 1)}
-    links = _links(workflow, described, numbers)
-    nodes, groups = [], []
-    for number, (step, block) in enumerate(blocks.items(), 1):
-        left, top = corners[step]
-        groups.append(_group(number, step, (left, top, block.width, block.height)))
-        nodes.append(_note(len(numbers) + number, notes[step], (left + MARGIN, top + block.note_top), block))
-        for name, (x, y) in block.places.items():
-            nodes.append(_node(name, workflow[name], described, numbers, links, (left + x, top + y), models))
-    for order, node in enumerate(sorted(nodes, key=lambda node: node["id"])):
-        node["order"] = order
-    return {
-        "last_node_id": len(nodes),
-        "last_link_id": len(links),
-        "nodes": nodes,
-        "links": links,
-        "groups": groups,
-        "config": {},
-        "extra": {},
-        "version": 0.4,
-    }
-
-
+@dataclass(frozen=True)
 class Block:
-    """A group's inside: a note across its top, columns of nodes below it. Places are relative to its corner."""
+    """A group on the page, and where its note stands."""
 
-    def __init__(self, step: Step, workflow: dict, note: str):
-        self.places: dict[str, Place] = {}
-        self.column_lefts: list[float] = []
-        columns = [[name for like in column for name in workflow if fnmatchcase(name, like)] for column in step.columns]
-        width = sum(_width(column, workflow) + GAP for column in columns if column) - GAP
-        self.inner = max(width, NOTE_WIDTH)
-        self.width = self.inner + 2 * MARGIN
-        self.note_top = HEADING + TITLE_BAR
-        self.note_height = _note_height(note, self.inner)
-        left, self.height = MARGIN, 0.0
-        for number, column in enumerate(columns):
-            if column:
-                self.column_lefts.append(left)
-                top = self.note_top + self.note_height + MARGIN + (PASSAGE if number < step.lowered else 0)
-                self.height = max(self.height, self._stack(column, workflow, left, top))
-                left += _width(column, workflow) + GAP
-
-    def _stack(self, column: list[str], workflow: dict, left: float, top: float) -> float:
-        """Place nodes below one another; returns where the group may end."""
-        for name in column:
-            self.places[name] = (left, top + TITLE_BAR)
-            top += TITLE_BAR + SIZES[workflow[name]["class_type"]][1] + MARGIN
-        return top
+    step: Step
+    bounds: Rectangle
+    note: Rectangle
 
 
-def _width(column: list[str], workflow: dict) -> float:
-    return max(SIZES[workflow[name]["class_type"]][0] for name in column)
+def size_of(workflow: Workflow, name: str) -> tuple[float, float]:
+    return SIZES[workflow[name]["class_type"]]
+
+
+def arranged(workflow: Workflow) -> dict[str, Place]:
+    """Every node's place. Raises ValueError naming those that no step knows."""
+    persons = [name for name in workflow if name.startswith("person_")]
+    words = [f"words_{name.removeprefix('person_')}" for name in persons]
+    words = [name for name in words if name in workflow]
+    top = -LANE  # the last person stands at 0
+    places: dict[str, Place] = {"realisid": (0, top + 100)} if "realisid" in workflow else {}
+    load_left = size_of(workflow, "realisid")[0] + BETWEEN if places else 0.0
+    places["load"] = (load_left, top - TITLE_BAR)
+    if "boxes" in workflow:
+        places["boxes"] = (0.0, top + BELOW_MODELS)
+        right = size_of(workflow, "boxes")[0]
+    else:
+        right = _place_scene(workflow, places, load_left, top + BELOW_MODELS)
+    models_right = max(load_left + size_of(workflow, "load")[0], NOTE_WIDTH)
+    own = size_of(workflow, words[0])[0] + 2 * LEAST_GAP if words else 0.0  # words stand left above their person
+    least = models_right + MARGIN + own
+    for number, name in enumerate(persons):
+        y = RISE * (len(persons) - 1 - number)
+        right = _place_person(workflow, places, name, right + LEAST_GAP, y, least)
+        least = places[name][0] + own
+    _place_picture(workflow, places, max(right, least) + 2 * LEAST_GAP, top)
+    _place_words(workflow, places, words)
+    if lost := set(workflow).difference(places):
+        raise ValueError(f"There is no place for {', '.join(sorted(lost))}.")
+    return places
+
+
+def _place_person(
+    workflow: Workflow, places: dict[str, Place], name: str, left: float, y: float, least: float
+) -> float:
+    """A person at height `y`, right of their photo from `left` on and not left of `least`; returns the right edge."""
+    feeds = [f"photo_{name.removeprefix('person_')}", "pose_photo"]
+    feeds = [feed for feed in feeds if feed in workflow and feed not in places]
+    low, right = y + FEEDS, left
+    for feed in feeds:
+        places[feed] = (left, low)
+        across, down = size_of(workflow, feed)
+        right, low = max(right, left + across), low + down + TITLE_BAR + MARGIN
+    for step in [step for step in workflow if step.startswith("pose_") and step not in places]:
+        places[step] = (right + LEAST_GAP, places["pose_photo"][1])
+        right += LEAST_GAP + size_of(workflow, step)[0]
+    if feeds:
+        right += max(LEAST_GAP, STEEP * (places[feeds[-1]][1] - y))
+    places[name] = (max(right, least), y)
+    return places[name][0] + size_of(workflow, name)[0]
+
+
+def _place_scene(workflow: Workflow, places: dict[str, Place], left: float, top: float) -> float:
+    """A photo to change, its faces, their mask and the latent; returns the right edge."""
+    lower, lowest = top + 120, top + 120 + size_of(workflow, "place")[1] + TITLE_BAR + MARGIN
+    wide = STEEP * (lowest - top)
+    columns = (
+        (0.0, {"scene_photo": lower}),
+        (BETWEEN, {"scene": lower}),
+        (BETWEEN, {"encode": top, "faces_scene": lower}),
+        (wide, {"place": lower, "parsed_scene": lowest}),
+        (BETWEEN, {"mask": lowest}),
+        (wide, {"masked": top}),
+    )
+    for gap, column in columns:
+        left += gap
+        places |= {name: (left, y) for name, y in column.items()}
+        left += max(size_of(workflow, name)[0] for name in column)
+    return left
+
+
+def _place_picture(workflow: Workflow, places: dict[str, Place], left: float, top: float) -> None:
+    """Prompts above the lane; right of it what takes everything, the sampler, and the picture."""
+    prompts = [name for name in ("prompt", "negative") if name in workflow]
+    low = top - MARGIN
+    for name in reversed(prompts):
+        low -= size_of(workflow, name)[1]
+        places[name] = (left - 2 * LEAST_GAP - size_of(workflow, name)[0], low)
+        low -= TITLE_BAR + MARGIN
+    places["apply"] = (left, top)
+    left += size_of(workflow, "apply")[0] + LEAST_GAP
+    places["sample"] = (left, top + 130)
+    left += size_of(workflow, "sample")[0] + LEAST_GAP + MARGIN
+    places["decode"] = (left, -54)
+    left += size_of(workflow, "decode")[0] + LEAST_GAP
+    places["save"] = (left, -54 - size_of(workflow, "save")[1] / 3)
+
+
+def _place_words(workflow: Workflow, places: dict[str, Place], words: list[str]) -> None:
+    """People's own words left above the prompts, in steps, so that a wire to the next passes below; each comes down to
+    its person."""
+    low = places["prompt"][1]
+    for name in reversed(words):
+        across, down = size_of(workflow, name)
+        low -= TITLE_BAR + MARGIN + down
+        places[name] = (places[f"person_{name.removeprefix('words_')}"][0] - LEAST_GAP - across, low)
+
+
+def grouped(workflow: Workflow, places: dict[str, Place], notes: dict[Step, str]) -> list[Block]:
+    """The steps that the workflow has, as groups round their nodes and a note."""
+    blocks = []
+    for step in STEPS:
+        names = [name for name in workflow if any(fnmatchcase(name, like) for like in step.nodes)]
+        if not names:
+            continue
+        left = min(places[name][0] for name in names)
+        top = min(places[name][1] for name in names) - TITLE_BAR
+        right = max(places[name][0] + size_of(workflow, name)[0] for name in names)
+        bottom = max(places[name][1] + size_of(workflow, name)[1] for name in names)
+        width = max(right - left, NOTE_WIDTH)
+        height = _note_height(notes[step], width)
+        if step.note_below:
+            note = (left, bottom + MARGIN + TITLE_BAR, width, height)
+            bottom = note[1] + height
+        else:
+            note = (left, top - MARGIN - height, width, height)
+            top = note[1] - TITLE_BAR
+        corner = left - MARGIN, top - HEADING
+        bounds = (*corner, width + 2 * MARGIN, bottom + MARGIN - corner[1])
+        blocks.append(Block(step, bounds, note))
+    return blocks
 
 
 def _note_height(note: str, width: float) -> float:
     lines = sum(1 + int(len(line) * CHARACTER / width) for line in note.splitlines())
     return max(LEAST_NOTE, 30 + LINE * lines)
-
-
-def _corners(blocks: dict[Step, Block]) -> dict[Step, Place]:
-    """Two lanes: models and prompt above, who and where below; sampling right of both.
-
-    Everything flows from left to right: the branches stand right of the persons that they take.
-    """
-    who, where, prompt = blocks[WHO], blocks[WHERE], blocks[PROMPT]
-    where_left = who.width + BETWEEN
-    right = where_left + where.width
-    branches_left = prompt.column_lefts[min(1, len(prompt.column_lefts) - 1)]
-    prompt_left = max(blocks[MODELS].width + BETWEEN, right + BETWEEN - branches_left)
-    lower = max(blocks[MODELS].height, prompt.height) + BETWEEN
-    corners = {
-        MODELS: (0.0, 0.0),
-        WHO: (0.0, lower),
-        POSE: (0.0, lower + who.height + BETWEEN),
-        WHERE: (where_left, lower),
-        PROMPT: (prompt_left, 0.0),
-        SAMPLE: (max(right, prompt_left + prompt.width) + BETWEEN, 0.0),
-    }
-    return {step: corners[step] for step in blocks}
-
-
-def _sockets(described: dict, class_type: str) -> list[tuple[str, list, bool]]:
-    """(name, specification, is a widget) of a node's inputs, in the page's order: what has no widget comes first."""
-    inputs = described[class_type]["input"]
-    every = [*inputs.get("required", {}).items(), *inputs.get("optional", {}).items()]
-    sockets = [(name, spec, isinstance(spec[0], list) or spec[0] in WIDGET_TYPES) for name, spec in every]
-    return sorted(sockets, key=lambda socket: socket[2])
-
-
-def _links(workflow: dict, described: dict, numbers: dict[str, int]) -> list[list]:
-    links = []
-    for name, node in workflow.items():
-        for slot, (socket, _, _) in enumerate(_sockets(described, node["class_type"])):
-            source = node["inputs"].get(socket)
-            if isinstance(source, list):
-                kind = described[workflow[source[0]]["class_type"]]["output"][source[1]]
-                links.append([len(links) + 1, numbers[source[0]], source[1], numbers[name], slot, kind])
-    return links
-
-
-def _node(
-    name: str, node: dict, described: dict, numbers: dict, links: list, place: Place, models: dict[str, dict]
-) -> dict:
-    kind, number = node["class_type"], numbers[name]
-    coming = {link[4]: link[0] for link in links if link[3] == number}
-    inputs = []
-    for slot, (socket, spec, is_widget) in enumerate(_sockets(described, kind)):
-        entry = {"name": socket, "type": "COMBO" if isinstance(spec[0], list) else spec[0], "link": coming.get(slot)}
-        inputs.append(entry | ({"widget": {"name": socket}} if is_widget else {}))
-    outputs = [
-        {"name": label, "type": output, "links": [link[0] for link in links if link[1:3] == [number, slot]]}
-        for slot, (output, label) in enumerate(
-            zip(described[kind]["output"], described[kind]["output_name"], strict=True)
-        )
-    ]
-    loads = [models[value] for value in node["inputs"].values() if isinstance(value, str) and value in models]
-    return {
-        "id": number,
-        "type": kind,
-        "title": node["_meta"]["title"],
-        "pos": list(place),
-        "size": list(SIZES[kind]),
-        "flags": {},
-        "mode": 0,
-        "inputs": inputs,
-        "outputs": outputs,
-        "properties": {"Node name for S&R": kind} | ({"models": loads} if loads else {}),
-        "widgets_values": _widget_values(node["inputs"], _sockets(described, kind)),
-    }
-
-
-def _widget_values(inputs: dict, sockets: list[tuple[str, list, bool]]) -> list:
-    """In the order of the widgets; one that is connected or not set shows its default; a seed has what follows it."""
-    values = []
-    for name, spec, is_widget in sockets:
-        if is_widget:
-            options = spec[1] if len(spec) > 1 else {}
-            value = inputs.get(name, options.get("default"))
-            values.append(options.get("default") if isinstance(value, list) else value)
-            values += ["randomize"] if options.get("control_after_generate") else []
-    return values
-
-
-def _note(number: int, text: str, place: Place, block: Block) -> dict:
-    return {
-        "id": number,
-        "type": "MarkdownNote",
-        "title": "Note",
-        "pos": list(place),
-        "size": [block.inner, block.note_height],
-        "flags": {},
-        "mode": 0,
-        "inputs": [],
-        "outputs": [],
-        "properties": {},
-        "widgets_values": [text],
-        "color": "#222",
-        "bgcolor": "#333",
-    }
-
-
-def _group(number: int, step: Step, bounding: Rectangle) -> dict:
-    return {
-        "id": number,
-        "title": f"{number} {step.title}",
-        "bounding": list(bounding),
-        "color": YOURS if step.yours else OURS,
-        "font_size": 24,
-        "flags": {},
-    }

@@ -26,65 +26,51 @@ MODELS = {
     },
 }
 
-LOADING_SDXL = f"""\
-SDXL base or a fine-tune, CLIP ViT-H (its download is called *model.safetensors*: save it in `models/clip_vision` as \
-`{CLIP_VISION}`), and in `models/realisid` a RealisID model. None is published for SDXL; train one with \
-`python -m realisid_core.training` (see the README)."""
-LOADING_INSTANTID = """\
-SDXL base or a fine-tune, and InstantID's files as its users have them: IdentityNet in `models/controlnet`, \
-`ip-adapter.bin` in `models/instantid`, `glintr100.onnx` in `models/insightface/models/antelopev2`. Their terms: \
-research only. Nothing is downloaded."""
-LOADING_PLAIN = "SDXL base or a fine-tune. Nothing else is needed."
-LOADING_MINIATURE = """\
-The **miniature** ships with the pack: SDXL's parts, small. It draws the people of its own little world."""
-OWN_PHOTO = "Choose a photo of each person in **Load Image**. "
-EXAMPLE_PHOTO = "The miniature knows drawn people like this one only; the graphs for SDXL take your own photos. "
-IDENTITY = "The photo's largest face, without the background, becomes the *ID embedding*: who it is."
-IDENTITY_AS_IT_IS = "The photo's largest face, put upright, becomes the *ID embedding*: who it is."
-WORDS = (
-    "Each person has **own words**: clothes, hair, what they do. They act in that person's part of the picture only."
-)
-SHARED = """\
-Say here what everybody shares: how many people, the place, the style. Clothes of one person in this prompt would be \
-read by all."""
-DRAWING = "Draw and drag squares on the stage. The person's `box` says which is theirs, by number or name."
+ABOUT_MODELS = {
+    "RealisID_LoadMiniature": """\
+The **miniature** ships with the pack: SDXL's parts, small. It draws the people of its own little world. Press \
+**Run**.""",
+    "RealisID_LoadInstantID": """\
+You need SDXL or a fine-tune, and InstantID's files: IdentityNet in `models/controlnet`, `ip-adapter.bin` in \
+`models/instantid`, `glintr100.onnx` in `models/insightface/models/antelopev2`. Their terms: research only. Nothing is \
+downloaded.""",
+    "RealisID_LoadModel": f"""\
+You need SDXL or a fine-tune, CLIP ViT-H (its download is called *model.safetensors*: save it in `models/clip_vision` \
+as `{CLIP_VISION}`), and a RealisID model in `models/realisid`. None is published for SDXL: train one with \
+`python -m realisid_core.training`.""",
+    "RealisID_Person": "You need SDXL or a fine-tune. Nothing else.",
+}
+OWN_PHOTO = "Choose a photo of each person in **Load Image**. *Person from Photo* takes its largest face and shows it."
+EXAMPLE_PHOTO = """\
+*Person from Photo* takes the largest face and shows it. The miniature knows drawn people only; the templates for SDXL \
+take your own photos."""
+NEXT_PERSON = "For one more person, copy the last one, connect `persons` of the one before, and draw a box."
+WORDS = "Each person has **own words**: clothes, hair, what they do. They act in that person's part of the picture."
+DONOR = "The lower photo gives head pose and expression, not likeness."
+DRAWING = "Draw and drag squares. The person's `box` says which is theirs, by number or name."
 REPLACING = "The face found in this photo gives the box. Face and hair are painted anew."
-DONOR = "This face gives head pose and expression, not likeness. Without it, the reference photo's own are used."
-PROMPTING = """\
-Describe clothes, place and style: who it is comes from the photo. The *global branch* lays out the picture, \
-the *local branch* draws each face enlarged."""
-PROMPTING_INSTANTID = """\
-Describe place and style: who it is comes from the photo. The *global branch* is IdentityNet: it draws each face in \
-its box."""
-SAMPLING_PLAIN = "*Identity Attention* shows everyone in their own part of the picture. Press **Run**."
-SAMPLING = "`identity_guidance` pushes the likeness, the sampler's `cfg` the prompt. Press **Run**."
+PROMPTING = "Describe clothes, place and style. Who it is comes from the photo."
+SHARED = (
+    "*Prompt* says what everybody shares: how many people, place, style. Clothes in this prompt would be read by all."
+)
+APPLYING = "*Apply RealisID* draws everybody in their boxes. `likeness`: more looks more like the photo. Press **Run**."
 
 
 def notes(workflow: dict, about: str) -> dict[Step, str]:
     """A text for each step of a workflow; the first begins with what the workflow is about."""
-    kinds = _kinds(workflow)
-    known = "RealisID_IDEmbedding" in kinds
-    loading = LOADING_SDXL if known else LOADING_PLAIN
-    instantid = "RealisID_LoadInstantID" in kinds
-    if instantid:
-        loading = LOADING_INSTANTID
-    if "RealisID_LoadMiniature" in kinds:
-        loading = LOADING_MINIATURE
-    photo = EXAMPLE_PHOTO if "RealisID_ExamplePortrait" in kinds else OWN_PHOTO
+    kinds = {node["class_type"] for node in workflow.values()}
+    loading = next(text for kind, text in ABOUT_MODELS.items() if kind in kinds)
     spoken = any(name.startswith("words_") for name in workflow)
-    read = IDENTITY_AS_IT_IS if instantid else IDENTITY
-    who = ([photo + read] if known else []) + ([WORDS] if spoken else [])
+    photo = EXAMPLE_PHOTO if "RealisID_ExamplePortrait" in kinds else OWN_PHOTO
+    who = {
+        photo: "RealisID_PersonFromPhoto" in kinds,
+        DONOR: "pose_photo" in workflow,
+        NEXT_PERSON: "boxes" in workflow,
+    }
     return {
         layout.MODELS: f"**{about}**\n\n{loading}",
-        layout.WHO: "\n\n".join(who),
         layout.WHERE: DRAWING if "boxes" in workflow else REPLACING,
-        layout.POSE: DONOR,
-        layout.PROMPT: "\n\n".join(
-            ([PROMPTING_INSTANTID if instantid else PROMPTING] if known else []) + ([SHARED] if spoken else [])
-        ),
-        layout.SAMPLE: SAMPLING if known and not instantid else SAMPLING_PLAIN,
+        layout.WHO: "\n\n".join(text for text, wanted in who.items() if wanted),
+        layout.PROMPT: f"{WORDS}\n\n{SHARED}" if spoken else PROMPTING,
+        layout.PICTURE: APPLYING,
     }
-
-
-def _kinds(workflow: dict) -> set[str]:
-    return {node["class_type"] for node in workflow.values()}

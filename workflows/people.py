@@ -5,6 +5,16 @@ from pathlib import Path
 
 from .graph import Graph, models
 
+DETECTION = {
+    "detector": "yunet",
+    "threshold": 0.6,
+    "order": "largest first",
+    "maximum": 0,
+    "margin": 0.0,
+    "face": 1,
+}
+PARSING = {"method": "auto", "keep": "face and hair", "size": 512}
+
 
 def load_photo(graph: Graph, name: str, title: str, photo: str) -> list:
     """A photo by its file in the input folder, or by the name of a shipped portrait."""
@@ -15,51 +25,17 @@ def load_photo(graph: Graph, name: str, title: str, photo: str) -> list:
     return graph[name]
 
 
-def faces_of(graph: Graph, who: str, photo: str) -> list:
-    """Load a photo and find its largest face. `who` names the nodes."""
-    return detect(graph, who, load_photo(graph, f"photo_{who}", f"Photo of {who}", photo))
-
-
 def detect(graph: Graph, who: str, image: list) -> list:
-    graph.add(
-        f"faces_{who}",
-        "RealisID_DetectFaces",
-        f"Find the face of {who}",
-        image=image,
-        detector="yunet",
-        threshold=0.6,
-        order="largest first",
-        maximum=0,
-        margin=0.0,
-        face=1,
-    )
+    """The largest face of a picture."""
+    graph.add(f"faces_{who}", "RealisID_DetectFaces", f"Find the face of {who}", image=image, **DETECTION)
     return graph[f"faces_{who}"]
-
-
-def identity(graph: Graph, who: str, photo: str) -> list:
-    """The ID embedding of the person in a photo; InstantID's is of the face as it is."""
-    faces, parts = faces_of(graph, who, photo), models(graph)
-    inputs = {"realisid": parts["realisid"]}
-    if not graph.base.instantid:
-        inputs["clip_vision"] = parts["clip_vision"]
-        kept = {"method": "auto", "keep": "face and hair", "size": 512}
-        graph.add(f"parsed_{who}", "RealisID_ParseFaces", f"Parse {who}", faces=faces, **kept)
-        faces = graph[f"parsed_{who}"]
-    graph.add(f"id_{who}", "RealisID_IDEmbedding", f"Who {who} is", **inputs, faces=faces)
-    return graph[f"id_{who}"]
 
 
 def boxes(graph: Graph, *squares: tuple[float, float, float]) -> list:
     """Face boxes from (x, y, size)."""
     value = {"version": 1, "boxes": [{"x": x, "y": y, "size": size} for x, y, size in squares]}
-    graph.add(
-        "boxes",
-        "RealisID_LocationBoxes",
-        "Where the faces go",
-        width=graph.base.size,
-        height=graph.base.size,
-        boxes=json.dumps(value),
-    )
+    size = {"width": graph.base.size, "height": graph.base.size}
+    graph.add("boxes", "RealisID_LocationBoxes", "Where the faces go", **size, boxes=json.dumps(value))
     return graph["boxes"]
 
 
@@ -69,34 +45,31 @@ def person(
     photo: str | None,
     face_boxes: list,
     box: int = 1,
-    landmarks: list | None = None,
+    earlier: list | None = None,
+    pose: list | None = None,
     words: str | None = None,
 ) -> list:
-    """A person in a box: their identity from a photo, their own words, or both."""
-    who_it_is = {} if photo is None else {"id_embedding": identity(graph, who, photo)}
-    others = {} if landmarks is None else {"landmarks": landmarks}
+    """A person in a box, after the `earlier` ones: their identity from a photo, their own words, or both."""
+    inputs = {"boxes": face_boxes, "box": str(box)} | ({} if earlier is None else {"persons": earlier})
+    if pose is not None:
+        inputs["pose"] = pose
     if words is not None:
         graph.add(f"words_{who}", "CLIPTextEncode", f"{who}'s own words", text=words, clip=models(graph)["clip"])
-        others["prompt"] = graph[f"words_{who}"]
-    graph.add(
-        f"person_{who}",
-        "RealisID_Person",
-        f"Place {who}",
-        **who_it_is,
-        boxes=face_boxes,
-        box=str(box),
-        local_strength=1.0,
-        global_strength=1.0,
-        **others,
-    )
+        inputs["prompt"] = graph[f"words_{who}"]
+    if photo is None:
+        graph.add(f"person_{who}", "RealisID_Person", f"Place {who}", **inputs)
+        return graph[f"person_{who}"]
+    inputs |= {"photo": load_photo(graph, f"photo_{who}", f"Photo of {who}", photo), "face": 1}
+    realisid = models(graph)["realisid"]
+    graph.add(f"person_{who}", "RealisID_PersonFromPhoto", who, realisid=realisid, **inputs)
     return graph[f"person_{who}"]
 
 
-def together(graph: Graph, *persons: list) -> list:
-    graph.add(
-        "persons",
-        "RealisID_CombinePersons",
-        "Everyone",
-        **{f"person_{number}": value for number, value in enumerate(persons, 1)},
-    )
-    return graph["persons"]
+def people(graph: Graph, cast: tuple, places: list, wearing: tuple[str, ...] = ()) -> list:
+    """One person after the other, in boxes 1, 2, …; with `wearing`, each with words of their own."""
+    everyone = None
+    for box, (who, photo) in enumerate(cast, 1):
+        words = wearing[box - 1] if wearing else None
+        everyone = person(graph, who, photo, places, box, everyone, words=words)
+    assert everyone is not None
+    return everyone

@@ -145,7 +145,7 @@ def deleted(rng, graph: Workflow, described: Described) -> str | None:
 
 def same_box_twice(rng, graph: Workflow, described: Described) -> str | None:
     """Another person, like one that is there, joined to everybody."""
-    persons = _of(graph, "RealisID_Person")
+    persons = _of(graph, "RealisID_Person") + _of(graph, "RealisID_PersonFromPhoto")
     if not persons:
         return None
     node = persons[int(rng.integers(len(persons)))]
@@ -167,7 +167,8 @@ def applied_twice(rng, graph: Workflow, described: Described) -> str | None:
     for user, key in _links(graph):
         if graph[user]["inputs"][key][0] == node:
             graph[user]["inputs"][key] = ["again", graph[user]["inputs"][key][1]]
-    graph["again"]["inputs"] |= {"positive": [node, 0], "negative": [node, 1]}
+    applied = ("model", "positive", "negative") if "model" in graph[node]["inputs"] else ("positive", "negative")
+    graph["again"]["inputs"] |= {name: [node, slot] for slot, name in enumerate(applied)}
     return f"{node} applied twice"
 
 

@@ -104,7 +104,9 @@ def _plain(server: Server) -> tuple[Workflow, bytes]:
     """A graph without anything of the pack's between prompt and sampler, and its pixels."""
     graph = _shipped("one_person_miniature", QUICK_STEPS)
     graph["sample"]["inputs"] |= {"model": ["load", 0], "positive": ["prompt", 0], "negative": ["negative", 0]}
-    graph["latent"]["inputs"] |= {"width": 256, "height": 256}
+    graph["sample"]["inputs"]["latent_image"] = ["latent", 0]
+    size = {"width": 256, "height": 256, "batch_size": 1}
+    graph["latent"] = {"class_type": "EmptyLatentImage", "inputs": size}
     graph = {name: graph[name] for name in PLAIN_NODES}
     return graph, _pixels(server, graph)
 

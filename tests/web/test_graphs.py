@@ -9,6 +9,7 @@ import requests
 from conftest import PACK
 from PIL import Image
 from realisid_pack.headless.server import NAME
+from realisid_pack.workflows.build import TEMPLATES, api_file
 
 FOLDER = PACK / "workflows"
 GRAPHS = {file.stem: file for file in sorted(FOLDER.glob("*.json"))}
@@ -20,8 +21,7 @@ def graph_of(name: str) -> dict:
 
 
 def api_of(name: str) -> dict:
-    base = "miniature" if name == "start_here" else "sdxl"
-    return json.loads((FOLDER / "api" / f"{name}_{base}.json").read_text(encoding="utf-8"))
+    return json.loads((FOLDER / api_file(*TEMPLATES[name])).read_text(encoding="utf-8"))
 
 
 def by_title(workflow: dict) -> dict:
@@ -122,7 +122,7 @@ def inside(node: list, group: list) -> bool:
 
 
 def test_start_here_runs_at_the_press_of_a_button_and_shows_its_picture(page):
-    graph = graph_of("start_here")
+    graph = graph_of("RealisID 01 start here")
     sampler = next(node for node in graph["nodes"] if node["type"] == "KSampler")
     assert sampler["widgets_values"][2] == 20
     sampler["widgets_values"][2] = 2  # steps
@@ -165,8 +165,17 @@ def boxes_stand_before_the_result_of_their_own_graph(page, result: str) -> None:
     assert not backdrop.is_visible(), "the result of another graph"
 
 
+def test_a_search_for_realisid_finds_the_templates_and_one_click_opens_one(page):
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_placeholder("Search").last.fill("realisid")
+    page.get_by_text("RealisID 01 start here", exact=True).first.click()
+    count = len(graph_of("RealisID 01 start here")["nodes"])
+    page.wait_for_function("count => app.graph.nodes.length === count", arg=count)
+    assert page.evaluate("() => app.graph.nodes.some(node => node.type === 'RealisID_Apply')")
+
+
 def test_the_page_offers_the_models_that_are_missing(page):
-    open_graph(page, graph_of("one_person"))
+    open_graph(page, graph_of("RealisID 31 trained one person"))
     dialog = page.get_by_role("dialog").filter(has_text="Missing Models")
     details = page.get_by_role("button", name="View details")  # newer pages have a panel in the dialog's place
     dialog.or_(details).wait_for()
