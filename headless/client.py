@@ -41,10 +41,10 @@ class Client:
         """ComfyUI's description of every node: /object_info."""
         return self._get("/object_info").json()
 
-    def upload(self, file: Path) -> str:
-        """Put a picture into the server's input folder; returns the name that LoadImage takes."""
+    def upload(self, file: Path, name: str | None = None) -> str:
+        """Put a picture into the server's input folder, as `name`; returns the name that LoadImage takes."""
         with file.open("rb") as content:
-            files = {"image": (file.name, content)}
+            files = {"image": (name or file.name, content)}
             answer = requests.post(f"{self.address}/upload/image", files=files, data={"overwrite": "true"}, timeout=60)
         answer.raise_for_status()
         return answer.json()["name"]
@@ -64,19 +64,41 @@ class Client:
             f"{self.address.replace('http', 'ws', 1)}/ws?clientId={client_id}", timeout=600
         )
         try:
-            self._queue(workflow, client_id, prompt_id)
+            self.queue(workflow, prompt_id, client_id)
             follow(connection, prompt_id, progress)
         finally:
             connection.close()
-        history = self._get(f"/history/{prompt_id}").json()[prompt_id]
+        result = self.result(prompt_id)
+        if result is None:
+            raise WorkflowError({"-": "the server does not know this workflow any more; was it restarted?"})
+        return result
+
+    def result(self, prompt_id: str) -> Result | None:
+        """Of a queued workflow that has ended; None where the server knows of no end. Raises WorkflowError as `run`."""
+        history = self._get(f"/history/{prompt_id}").json().get(prompt_id)
+        if history is None:
+            return None
         if errors := failures(history["status"]["messages"]):
             raise WorkflowError(errors)
         return Result(self, history["outputs"])
 
+    def waiting(self) -> tuple[set[str], set[str]]:
+        """The ids of the workflows that run, and of those that wait."""
+        queue = self._get("/queue").json()
+        running, pending = ({entry[1] for entry in queue[key]} for key in ("queue_running", "queue_pending"))
+        return running, pending
+
+    def drop(self, prompt_ids: set[str]) -> None:
+        """Neither wait for nor go on with these workflows."""
+        requests.post(f"{self.address}/queue", json={"delete": sorted(prompt_ids)}, timeout=60).raise_for_status()
+        if prompt_ids & self.waiting()[0]:
+            self.interrupt()
+
     def interrupt(self) -> None:
         requests.post(f"{self.address}/interrupt", timeout=60).raise_for_status()
 
-    def _queue(self, workflow: Workflow, client_id: str, prompt_id: str) -> None:
+    def queue(self, workflow: Workflow, prompt_id: str, client_id: str = "") -> None:
+        """Queue a workflow and come back at once. Raises WorkflowError for one that is refused."""
         prompt = {"prompt": workflow, "client_id": client_id, "prompt_id": prompt_id}
         answer = requests.post(f"{self.address}/prompt", json=prompt, timeout=60)
         refusal = answer.json()

@@ -32,14 +32,16 @@ class Server:
 
 
 @contextmanager
-def running_server(host: Path, home: Path, *options: str, packs: Iterable[str] = (NAME,)) -> Iterator[Server]:
-    """Start `host` on a free port of 127.0.0.1, wait until it answers, stop it at the end.
+def running_server(
+    host: Path, home: Path, *options: str, packs: Iterable[str] = (NAME,), port: int | None = None
+) -> Iterator[Server]:
+    """Start `host` on 127.0.0.1, wait until it answers, stop it at the end.
 
-    `packs`: the folders in custom_nodes that are this pack, one or several.
+    `packs`: the folders in custom_nodes that are this pack, one or several. `port`: a free one where none is given.
 
     Raises RuntimeError with the end of the server's log if it does not come up.
     """
-    port = free_port()
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     log = home / "server.log"
     command = server_command(host, home, "--port", str(port), *options, packs=packs)
