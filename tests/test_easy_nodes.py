@@ -1,5 +1,6 @@
 """Person from Photo and Apply RealisID do what the fine nodes do together."""
 
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from comfy_api.latest import io
 from photos import photo, side_by_side
 from pictures import FRAME, LEFT, RIGHT, miniature, person, prompt, sample
-from realisid_pack.nodes import sockets
+from realisid_pack.nodes import NODES, sockets
 from realisid_pack.nodes.apply import ApplyGlobalBranch, ApplyLocalBranch
 from realisid_pack.nodes.apply_all import ApplyRealisID
 from realisid_pack.nodes.attention import IdentityAttentionNode
@@ -177,3 +178,12 @@ def test_search_words_are_given_to_hosts_that_have_them(monkeypatch):
 
     monkeypatch.setattr(io, "Schema", Newer)
     assert sockets.aliases("pulid", "likeness") == {"search_aliases": ["pulid", "likeness"]}
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_every_node_is_found_by_other_words_too(node, monkeypatch):
+    words = []
+    monkeypatch.setattr(sys.modules[node.__module__], "aliases", lambda *given: words.extend(given) or {})
+    node.define_schema()
+    assert words
+    assert all(word == word.lower() for word in words)

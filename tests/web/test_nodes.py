@@ -39,6 +39,41 @@ def test_what_is_not_connected_is_not_sent(page, client):
         )
 
 
+SOCKETS = """() => app.graph.nodes.find(({type}) => type === "RealisID_CombinePersons").inputs.map(({name}) => name)"""
+JOIN = """slot => {
+    const [everyone] = app.graph.nodes.filter(({type}) => type === "RealisID_CombinePersons")
+    const person = LiteGraph.createNode("RealisID_Person")
+    app.graph.add(person)
+    person.connect(0, everyone, slot)
+}"""
+PART = """slot => app.graph.nodes.find(({type}) => type === "RealisID_CombinePersons").disconnectInput(slot)"""
+REOPEN = """async () => app.loadGraphData(JSON.parse(JSON.stringify((app.rootGraph ?? app.graph).serialize())))"""
+SENT_PERSONS = """async () => {
+    const nodes = Object.values((await app.graphToPrompt()).output)
+    return Object.keys(nodes.find((node) => node.class_type === "RealisID_CombinePersons").inputs)
+}"""
+
+
+def persons(count: int) -> list[str]:
+    return [f"person_{number}" for number in range(1, count + 1)]
+
+
+def test_combine_persons_grows_with_who_is_connected(page):
+    page.evaluate(SELECT, "RealisID_CombinePersons")
+    assert page.evaluate(SOCKETS) == persons(1)
+    for slot in range(8):
+        page.evaluate(JOIN, slot)
+        assert page.evaluate(SOCKETS) == persons(min(slot + 2, 8))
+    page.evaluate(REOPEN)
+    assert page.evaluate(SOCKETS) == page.evaluate(SENT_PERSONS) == persons(8)
+    for slot in (7, 6, 5, 2):
+        page.evaluate(PART, slot)
+    assert page.evaluate(SOCKETS) == persons(6), "up to the last one, and a free one"
+    page.evaluate(REOPEN)
+    assert page.evaluate(SOCKETS) == persons(6)
+    assert page.evaluate(SENT_PERSONS) == ["person_1", "person_2", "person_4", "person_5"]
+
+
 def optional_widgets(node: dict) -> set[str]:
     """Optional inputs that have a value of their own."""
     return {
