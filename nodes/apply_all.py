@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..realisid_core.sampling.apply_persons import MOST_LIKENESS, apply_persons
+from .apply import ANY_SIZE
 from .notes import said
 from .persons import unused_boxes
 from .sockets import Persons, RealisIDModel, aliases, connected
@@ -42,6 +43,7 @@ class ApplyRealisID(io.ComfyNode):
                     tooltip="How strongly each identity shows. 1 is the method's own default. More looks more like the "
                     "photo and less like the prompt.",
                 ),
+                ANY_SIZE,
             ],
             outputs=[
                 io.Model.Output(tooltip="The model, for the sampler."),
@@ -51,7 +53,7 @@ class ApplyRealisID(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, positive, negative, persons, likeness=1.0, realisid=None) -> io.NodeOutput:
+    def execute(cls, model, positive, negative, persons, likeness=1.0, realisid=None, any_size=False) -> io.NodeOutput:
         connected(model=model, positive=positive, negative=negative, persons=persons, realisid=realisid)
-        applied = apply_persons(model, positive, negative, persons, realisid, likeness)
+        applied = apply_persons(model, positive, negative, persons, realisid, likeness, any_size)
         return io.NodeOutput(*applied, ui=said(cls, unused_boxes(persons)) or None)

@@ -55,9 +55,10 @@ class Method:
         config: what such a checkpoint says of itself.
         parts: by the prefix of their keys in the file; any of them may be absent from a file.
         encoder: the identity encoder of a loaded checkpoint. Raises ValueError where a part that it needs is absent.
-        apply: `apply(realisid, persons, model, positive, negative, likeness)` gives MODEL and conditionings with the
-            persons in them, by the method's own defaults; `likeness` scales how strongly each identity shows. It
-            returns patched clones and copies, and leaves what it was given as it was.
+        apply: `apply(realisid, persons, model, positive, negative, likeness, any_size)` gives MODEL and conditionings
+            with the persons in them, by the method's own defaults; `likeness` scales how strongly each identity shows,
+            `any_size` accepts other sizes than the boxes were drawn for. It returns patched clones and copies, and
+            leaves what it was given as it was.
         branches: by their names, what makes each of a loaded checkpoint. Raises ValueError where its part is absent.
     """
 
@@ -66,7 +67,7 @@ class Method:
     parts: Mapping[str, Part]
     encoder: Callable[["RealisIDModel"], Encoder]
     apply: Callable[
-        ["RealisIDModel", Sequence["Person"], ModelPatcher, Conditioning, Conditioning, float],
+        ["RealisIDModel", Sequence["Person"], ModelPatcher, Conditioning, Conditioning, float, bool],
         tuple[ModelPatcher, Conditioning, Conditioning],
     ]
     branches: Mapping[str, Callable[..., "Branch"]] = field(default_factory=dict)

@@ -1,14 +1,16 @@
 """Person from Photo and Apply RealisID do what the fine nodes do together."""
 
+import shutil
 import sys
 from dataclasses import dataclass, replace
 
+import folder_paths
 import numpy as np
 import pytest
 import torch
 from comfy_api.latest import io
 from photos import photo, side_by_side
-from pictures import FRAME, LEFT, RIGHT, miniature, person, prompt, sample
+from pictures import FRAME, LATENT, LEFT, RIGHT, miniature, person, prompt, sample
 from realisid_pack.nodes import NODES, sockets
 from realisid_pack.nodes.apply import ApplyGlobalBranch, ApplyLocalBranch
 from realisid_pack.nodes.apply_all import ApplyRealisID
@@ -19,9 +21,12 @@ from realisid_pack.nodes.from_photo import PersonFromPhoto
 from realisid_pack.nodes.guidance import IdentityGuidanceNode
 from realisid_pack.nodes.identity import IDEmbeddingNode
 from realisid_pack.nodes.landmarks import FaceLandmarks
+from realisid_pack.nodes.model import LoadModel
 from realisid_pack.nodes.persons import CombinePersons, Person
+from safetensors.torch import save_file
 
 from realisid_core.geometry import FaceBoxes
+from realisid_core.miniature.loading import WEIGHTS
 
 BOXES = FaceBoxes((replace(LEFT, name="Ada"), RIGHT), *FRAME)
 
@@ -147,6 +152,36 @@ def test_without_a_model_people_have_their_own_words_and_identities_are_refused(
     assert torch.equal(in_one((somebody,), None), in_one((somebody,), miniature().realisid))
     with pytest.raises(ValueError, match="Person 2 has an ID embedding, but no realisid is connected"):
         in_one((somebody, person(1, RIGHT)), None)
+
+
+def test_a_second_pass_at_another_size_is_a_choice():
+    persons, realisid = (replace(person(1, LEFT), words=prompt("a black suit")[0][0]),), miniature().realisid
+    given = miniature().model, *map(prompt, CONDS), persons, 1.0, realisid
+    with pytest.raises(ValueError, match="any_size"):
+        model, *conds = ApplyRealisID.execute(*given).result
+        sample(*conds, model, 3.0, steps=1, size=(LATENT * 2, LATENT * 2))
+    model, *conds = ApplyRealisID.execute(*given, any_size=True).result
+    assert torch.isfinite(sample(*conds, model, 3.0, steps=1, size=(LATENT * 2, LATENT * 2))).all()
+
+
+def test_load_model_also_reads_the_clip_vision_model(tmp_path, monkeypatch):
+    """A file with the few keys that the host knows a CLIP ViT-L by, and one that is none."""
+    for kind in ("realisid", "clip_vision"):
+        (tmp_path / kind).mkdir()
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, kind, ([str(tmp_path / kind)], {".safetensors"}))
+    shutil.copy(WEIGHTS / "realisid.safetensors", tmp_path / "realisid")
+    layers = {f"vision_model.encoder.layers.{number}.layer_norm1.weight": torch.zeros(1024) for number in (0, 22)}
+    known = {**layers, "vision_model.embeddings.position_embedding.weight": torch.zeros(257, 1024)}
+    save_file(known, tmp_path / "clip_vision" / "vit_l.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "clip_vision" / "other.safetensors")
+    (realisid,) = LoadModel.execute("realisid.safetensors", "vit_l.safetensors").result
+    assert realisid.image_encoder.patcher in realisid.get_models()
+    (bare,) = LoadModel.execute("realisid.safetensors").result
+    assert bare.image_encoder is None
+    with pytest.raises(ValueError, match=r"clip_vision: other\.safetensors is no CLIP vision model"):
+        LoadModel.execute("realisid.safetensors", "other.safetensors")
+    with pytest.raises(ValueError, match="clip_vision"):
+        LoadModel.execute("realisid.safetensors", "gone.safetensors")
 
 
 @pytest.mark.parametrize("likeness", [float("nan"), -1, 3])

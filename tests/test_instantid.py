@@ -24,6 +24,9 @@ from realisid_core.identity.resampler import Resampler
 from realisid_core.perception.landmarks import crop_frame
 from realisid_core.persons import Person, embed_person
 from realisid_core.public_files import from_diffusers, load_instantid, read_tensors
+from realisid_core.sampling.apply import Settings, apply_branch
+from realisid_core.sampling.apply_attention import apply_attention
+from realisid_core.sampling.apply_persons import apply_persons
 
 WIDTH = 192
 SDXL = {
@@ -96,6 +99,25 @@ def photo_person(instantid, seed: int) -> tuple[Person, np.ndarray]:
     return Person(IDEmbedding(tokens, method="instantid"), face, box, FRAME), face["landmarks_xy"][
         [468, 473, 4, 61, 291]
     ]
+
+
+def test_likeness_is_the_adapters_weight_and_none_is_identity_net_alone(instantid):
+    conds = prompt("a person wearing a red sweater"), prompt("blurry")
+    someone, _ = photo_person(instantid, 1)
+
+    def picture(model, *applied):
+        return sample(*applied, model)
+
+    stock = picture(*apply_persons(miniature().model, *conds, [someone], instantid))
+    assert torch.equal(stock, picture(*instantid.method.apply(instantid, [someone], miniature().model, *conds)))
+    for likeness in (0.5, 0.0):
+        model = miniature().model
+        if likeness:
+            model = apply_attention(model, [someone], instantid, 0.8 * likeness)
+        branch = apply_branch(instantid.branch("global"), *conds, [someone], Settings(0.8))
+        ours = picture(*apply_persons(miniature().model, *conds, [someone], instantid, likeness))
+        assert close(ours, picture(model, *branch))
+        assert not close(ours, stock, 1e-3)
 
 
 def test_one_person_where_their_photo_has_them_is_the_usual_nodes_picture(instantid):

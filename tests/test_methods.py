@@ -43,7 +43,7 @@ class MeanColour:
         return torch.zeros(1, 1, 3)
 
 
-def apply_toy(realisid, persons, model, positive, negative, likeness=1.0):
+def apply_toy(realisid, persons, model, positive, negative, likeness=1.0, any_size=False):
     shift = realisid.part("shift", type(model)).model(persons[0].tokens[0, 0])[:, None, None]
     patched = model.clone()
     patched.add_wrapper(WrappersMP.APPLY_MODEL, lambda executor, *args, **kwargs: executor(*args, **kwargs) + shift)

@@ -52,7 +52,7 @@ SIZES = {
     "RealisID_LocationBoxes": (400, 660),
     "RealisID_PersonFromPhoto": (250, 430),
     "RealisID_Person": (230, 230),
-    "RealisID_Apply": (230, 140),
+    "RealisID_Apply": (230, 170),
     "RealisID_LoadMiniature": (300, 200),
     "RealisID_LoadModel": (300, 170),
     "RealisID_LoadInstantID": (300, 190),

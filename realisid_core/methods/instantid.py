@@ -52,10 +52,12 @@ def apply(
     positive: Conditioning,
     negative: Conditioning,
     likeness: float = 1.0,
+    any_size: bool = False,
 ) -> tuple[ModelPatcher, Conditioning, Conditioning]:
     """The adapter on MODEL, IdentityNet on the conditionings; `likeness` scales the adapter."""
-    patched = apply_attention(model, persons, realisid, WEIGHT * likeness)
-    return patched, *apply_branch(identity_net(realisid), positive, negative, persons, Settings(STRENGTH))
+    patched = apply_attention(model, persons, realisid, WEIGHT * likeness, any_size=any_size)
+    settings = Settings(STRENGTH, any_size=any_size)
+    return patched, *apply_branch(identity_net(realisid), positive, negative, persons, settings)
 
 
 INSTANTID = Method(

@@ -14,7 +14,7 @@ from ..config import RealisIDConfig
 from ..identity.clip_projector import PROJECTOR, CLIPProjectorEncoder
 from ..model import Conditioning, Method, RealisIDModel
 from ..persons import Person
-from ..sampling.apply import apply_branch
+from ..sampling.apply import Settings, apply_branch
 from ..sampling.apply_attention import apply_attention
 from ..sampling.guidance import IdentityGuidance
 from ..sampling.rows import IdentityMode
@@ -44,15 +44,16 @@ def apply(
     positive: Conditioning,
     negative: Conditioning,
     likeness: float = 1.0,
+    any_size: bool = False,
 ) -> tuple[ModelPatcher, Conditioning, Conditioning]:
     """Both branches on the conditionings, identity guidance and own words on MODEL; `likeness` scales λ_i."""
     if any(person.embedding is not None for person in persons):
         for branch in (global_branch(realisid), local_branch(realisid)):
-            positive, negative = apply_branch(branch, positive, negative, persons)
+            positive, negative = apply_branch(branch, positive, negative, persons, Settings(any_size=any_size))
         guidance = GUIDANCE.get(realisid.config.base, GUIDANCE["sdxl"])
         model = replace(guidance, identity_guidance=guidance.identity_guidance * likeness).patch(model)
     if any(person.words is not None for person in persons):
-        model = apply_attention(model, persons)
+        model = apply_attention(model, persons, any_size=any_size)
     return model, positive, negative
 
 
