@@ -1,17 +1,18 @@
 """A browser on the running server: the location-box editor in each frontend and each renderer."""
 
-import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
+from stage import NODE, Stage
 
 BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
-NODE = "RealisID_LocationBoxes"
 PACK = Path(__file__).resolve().parents[2]
 READY = f"() => Boolean(window.app?.extensionManager?.setting && window.LiteGraph?.registered_node_types?.{NODE})"
+
+SET = "([name, value]) => app.extensionManager.setting.set(name, value)"
+OFFER = "Comfy.Workflow.ShowMissingModelsWarning"
 
 
 def newer_frontend() -> Path | None:
@@ -48,12 +49,18 @@ def addresses(server, tmp_path_factory):
         yield {"installed": server.address, "newer": second.address}
 
 
+def come_up(page) -> None:
+    """Wait until the page is loaded, and then for the start-up graph, which arrives a moment later."""
+    page.wait_for_function(READY, timeout=60_000)
+    page.wait_for_function("app.graph.nodes.length > 0", timeout=60_000)
+
+
 MODES = [(frontend, renderer) for frontend in ("installed", "newer") for renderer in ("classic", "nodes2")]
 
 
-@pytest.fixture(scope="module", params=MODES, ids="-".join)
+@pytest.fixture(scope="session", params=MODES, ids="-".join)
 def page(request, browser, addresses):
-    """The app, loaded, with nothing on the canvas. Whatever the pack prints as an error fails the module's tests."""
+    """The app, loaded once for all tests of a frontend and renderer. Each test makes the graph that it wants."""
     frontend, renderer = request.param
     if frontend not in addresses:
         pytest.skip(
@@ -70,124 +77,22 @@ def page(request, browser, addresses):
     greeted = f"{addresses[frontend]}/settings/Comfy.TutorialCompleted"
     page.request.post(greeted, data="true", headers={"Content-Type": "application/json"})
     page.goto(addresses[frontend])
-    page.wait_for_function(READY, timeout=60_000)
-    page.evaluate("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", renderer == "nodes2")
-    time.sleep(1.5)  # the start-up graph arrives a moment after the app is ready
+    come_up(page)
+    page.evaluate(SET, ["Comfy.VueNodes.Enabled", renderer == "nodes2"])
+    page.evaluate(SET, [OFFER, False])  # it comes a moment after a graph, in front of the next test's
     yield page
-    assert not [complaint for complaint in page.complaints if "/extensions/comfyui-realisid/" in complaint]
     page.close()
 
 
-# Makes `node` the one under test, whatever others the page still holds.
-ADOPT = """() => { window.adopt = (node) => {
-    document.querySelector('#tested')?.removeAttribute('id')
-    window.node = node
-    node.widgets.find(widget => widget.name === 'boxes').element.id = 'tested'
-}}"""
-
-
-class Stage:
-    """The editor on a fresh node, addressed in pixels of its 1000×800 frame."""
-
-    frame = (1000, 800)
-
-    def __init__(self, page):
-        self.page = page
-        page.mouse.move(1, 1)
-        page.evaluate(ADOPT)
-        page.evaluate(
-            """([type, width, height]) => {
-                const root = app.rootGraph ?? app.graph
-                app.canvas.setGraph(root)
-                root.clear()
-                const node = LiteGraph.createNode(type)
-                node.pos = [60, 60]
-                root.add(node)
-                for (const [side, value] of Object.entries({ width, height })) {
-                    const widget = node.widgets.find(w => w.name === side)
-                    widget.value = value
-                    widget.callback?.(value)
-                }
-                adopt(node)
-                app.canvas.ds.scale = 1
-                app.canvas.ds.offset = [250, 20]
-                app.canvas.setDirty(true, true)
-            }""",
-            [NODE, *self.frame],
-        )
-        self.settle()
-        self.set([])
-
-    def locate(self, selector: str):
-        return self.page.locator(f"#tested {selector}")
-
-    def settle(self) -> None:
-        """Wait until the stage stands still on the screen."""
-        self.page.wait_for_function(
-            """() => {
-                const rect = document.querySelector('#tested .rb-stage')?.getBoundingClientRect()
-                const place = rect && [rect.x, rect.y, rect.width].join()
-                const still = rect?.width > 0 && place === window.placeBefore
-                window.placeBefore = place
-                return still
-            }""",
-            polling=100,
-        )
-
-    def text(self) -> str:
-        return self.page.evaluate("node.widgets.find(w => w.name === 'boxes').value")
-
-    def boxes(self) -> list[dict]:
-        return json.loads(self.text())["boxes"]
-
-    def pixels(self) -> list[tuple[float, float, float]]:
-        """(left, top, side) of every box."""
-        width, height = self.frame
-        return [(box["x"] * width, box["y"] * height, box["size"] * max(self.frame)) for box in self.boxes()]
-
-    def set(self, boxes: list[tuple] | str) -> str:
-        """Give the widget a value from outside: boxes as (left, top, side[, name]) in pixels, or a text as it is."""
-        width, height = self.frame
-        text = boxes
-        if not isinstance(boxes, str):
-            keys = ("x", "y", "size", "name")
-            entries = [
-                dict(zip(keys, (b[0] / width, b[1] / height, b[2] / max(self.frame), *b[3:]), strict=False))
-                for b in boxes
-            ]
-            text = json.dumps({"version": 1, "boxes": entries})
-        self.page.evaluate("text => node.widgets.find(w => w.name === 'boxes').value = text", text)
-        return text
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where the frame's pixel lies on the screen."""
-        rect = self.locate(".rb-stage").bounding_box()
-        return rect["x"] + x / self.frame[0] * rect["width"], rect["y"] + y / self.frame[1] * rect["height"]
-
-    def drag(self, start: tuple, end: tuple, key: str | None = None) -> None:
-        mouse = self.page.mouse
-        mouse.move(*self.at(*start))
-        if key:
-            self.page.keyboard.down(key)
-        mouse.down()
-        mouse.move(*self.at(*end), steps=4)
-        mouse.up()
-        if key:
-            self.page.keyboard.up(key)
-
-    def click(self, x: float, y: float) -> None:
-        self.page.mouse.click(*self.at(x, y))
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def selected(self) -> int | None:
-        pressed = self.page.evaluate("[...document.querySelectorAll('#tested .rb-chip')].map(c => c.ariaPressed)")
-        return pressed.index("true") if "true" in pressed else None
-
-    def says(self) -> str:
-        return self.locate(".rb-status").inner_text()
+@pytest.fixture(autouse=True)
+def no_complaints(request):
+    """Whatever the pack prints as an error fails the test."""
+    page = request.getfixturevalue("page") if "page" in request.fixturenames else None
+    yield
+    if page:
+        found = [complaint for complaint in page.complaints if "/extensions/comfyui-realisid/" in complaint]
+        page.complaints.clear()
+        assert not found
 
 
 @pytest.fixture

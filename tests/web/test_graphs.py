@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 import requests
-from conftest import PACK
+from conftest import OFFER, PACK, SET
 from PIL import Image
 from realisid_pack.headless.server import NAME
 from realisid_pack.workflows.build import TEMPLATES, api_file
@@ -53,8 +53,7 @@ def ungreeted(addresses):
 @pytest.fixture(scope="module", params=GRAPHS)
 def opened(request, page) -> str:
     open_graph(page, graph_of(request.param))
-    yield request.param
-    page.keyboard.press("Escape")  # the offer to download models
+    return request.param
 
 
 def with_defaults(workflow: dict, described: dict) -> dict:
@@ -153,7 +152,7 @@ def test_start_here_runs_at_the_press_of_a_button_and_shows_its_picture(page):
 def boxes_stand_before_the_result_of_their_own_graph(page, result: str) -> None:
     backdrop = page.locator(".rb-backdrop")
     page.wait_for_function("name => document.querySelector('.rb-backdrop').src.includes(name)", arg=result)
-    assert backdrop.is_visible()
+    backdrop.wait_for()
     page.evaluate(
         """async () => {
             const other = JSON.parse(JSON.stringify((app.rootGraph ?? app.graph).serialize()))
@@ -161,8 +160,7 @@ def boxes_stand_before_the_result_of_their_own_graph(page, result: str) -> None:
             await app.loadGraphData(other)
         }"""
     )
-    page.wait_for_timeout(300)
-    assert not backdrop.is_visible(), "the result of another graph"
+    backdrop.wait_for(state="hidden", timeout=5000)  # the result of another graph
 
 
 def test_a_search_for_realisid_finds_the_templates_and_one_click_opens_one(page):
@@ -174,7 +172,14 @@ def test_a_search_for_realisid_finds_the_templates_and_one_click_opens_one(page)
     assert page.evaluate("() => app.graph.nodes.some(node => node.type === 'RealisID_Apply')")
 
 
-def test_the_page_offers_the_models_that_are_missing(page):
+@pytest.fixture
+def offering(page):
+    page.evaluate(SET, [OFFER, True])
+    yield
+    page.evaluate(SET, [OFFER, False])
+
+
+def test_the_page_offers_the_models_that_are_missing(page, offering):
     open_graph(page, graph_of("RealisID 31 trained one person"))
     dialog = page.get_by_role("dialog").filter(has_text="Missing Models")
     details = page.get_by_role("button", name="View details")  # newer pages have a panel in the dialog's place
@@ -183,9 +188,10 @@ def test_the_page_offers_the_models_that_are_missing(page):
     if details.is_visible():
         details.click()
         offer, line = page.locator("section").filter(has_text="Missing Models").last, "{file}\n{folder}"
-    offer.wait_for()
+    offer.filter(has_text="CLIP-ViT").wait_for()  # the last one that is listed
     text = offer.inner_text()
     page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
     assert line.format(folder="checkpoints", file="sd_xl_base_1.0.safetensors") in text
     assert line.format(folder="clip_vision", file="CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors") in text
 

@@ -2,6 +2,7 @@
 
 import pytest
 import requests
+from conftest import come_up
 
 SENT = """async () => {
     app.graph.clear()
@@ -91,4 +92,6 @@ def test_the_info_button_opens_the_nodes_help_with_its_picture(page):
     picture.wait_for()
     assert page.evaluate("img => img.decode().then(() => img.naturalWidth)", picture.element_handle()) > 0
     # The frontend looks for the language's own page first and prints that it is missing.
+    page.reload()  # the help stays open else
+    come_up(page)
     page.complaints = [complaint for complaint in page.complaints if "/RealisID_DetectFaces/en.md" not in complaint]
