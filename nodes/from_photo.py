@@ -7,7 +7,7 @@ from ..realisid_core.from_photo import person_faces, pose_of
 from ..realisid_core.perception.faces import checked_image
 from ..realisid_core.persons import embed_person, place
 from .notes import said
-from .persons import EARLIER, joined
+from .persons import EARLIER, joined, on_the_stage
 from .previews import boxes_picture
 from .sockets import FaceBoxes, FaceLandmarks, Persons, RealisIDModel, aliases, connected
 
@@ -95,4 +95,6 @@ class PersonFromPhoto(io.ComfyNode):
         shown = ui.PreviewImage(encoded.seen, cls=cls).as_dict()
         if any(faces.others):
             shown["images"] = [*shown["images"], *ui.PreviewImage(boxes_picture(faces), cls=cls).as_dict()["images"]]
-        return io.NodeOutput(joined(persons, person), encoded.seen, ui=shown | said(cls, encoded.notes))
+        return io.NodeOutput(
+            joined(persons, person), encoded.seen, ui=shown | on_the_stage(person) | said(cls, encoded.notes)
+        )

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..realisid_core.attention.own_words import words_of
+from ..realisid_core.conditions.contours import contour_lines
 from ..realisid_core.geometry import MAX_BOXES
 from ..realisid_core.persons import Person as InOnePicture
 from ..realisid_core.persons import combine, empty_boxes, place
@@ -105,7 +106,8 @@ class Person(io.ComfyNode):
         strengths = {"local": local_strength, "global": global_strength}
         words = None if prompt is None else words_of(prompt)
         chosen = box if index == UNUSED else index + 1
-        return io.NodeOutput(joined(persons, place(id_embedding, boxes, chosen, landmarks, strengths, words)))
+        person = place(id_embedding, boxes, chosen, landmarks, strengths, words)
+        return io.NodeOutput(joined(persons, person), ui=on_the_stage(person))
 
 
 def joined(earlier: tuple[InOnePicture, ...] | None, person: InOnePicture) -> tuple[InOnePicture, ...]:
@@ -117,6 +119,12 @@ def unused_boxes(persons: tuple[InOnePicture, ...]) -> list[str]:
     """What to say where a box of the picture has nobody in it; nothing where all are taken."""
     empty = empty_boxes(persons)
     return [f"Nobody is in {' and '.join(empty)}. Put a person there, or remove the box."] if empty else []
+
+
+def on_the_stage(person: InOnePicture) -> dict:
+    """What the box editor shows of a person: the number of the box, and the pose that will be drawn in it."""
+    lines = [] if person.landmarks is None else contour_lines(person.landmarks)
+    return {"realisid_person": [{"number": person.number, "pose": lines}]}
 
 
 class CombinePersons(io.ComfyNode):

@@ -144,3 +144,21 @@ def test_the_paths_are_mediapipes_own():
     assert sets["right_eyebrow"] <= edges(landmark_paths.RIGHT_EYEBROW)
     bridge = {frozenset(pair) for pair in zip(landmark_paths.NOSE_BRIDGE, landmark_paths.NOSE_BRIDGE[1:], strict=False)}
     assert bridge | edges(landmark_paths.NOSE_WINGS) == sets["nose"]
+
+
+def test_the_lines_that_the_editor_draws_are_those_of_the_picture():
+    face = photos.landmarks(photos.photo("astronaut"))
+    lines = [np.reshape(line, (-1, 2)) for line in contours.contour_lines(face)]
+    drawn = np.zeros((1000, 1000), np.uint8)
+    cv2.polylines(drawn, lines, False, (255,), 3)
+    picture = pose_expression_image(face, 1000)
+    for _, colour in contours.IRISES:
+        picture[of_colour(picture, colour)] = 0
+    there = cv2.dilate(np.uint8(picture.amax(-1) > 0.5) * 255, np.ones((9, 9), np.uint8)) > 0
+    assert len(lines) == len(contours.CONTOURS)
+    assert there[drawn > 0].mean() > 0.99
+
+
+@pytest.mark.parametrize("points", [np.zeros((478, 2)), np.zeros((68, 2)), np.full((478, 2), np.nan)])
+def test_a_face_without_the_points_has_no_lines(points):
+    assert contours.contour_lines({"landmarks_xy": points}) == []

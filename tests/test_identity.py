@@ -1,6 +1,7 @@
 """From photos of a person to the ID embedding, with the miniature's networks on real photos."""
 
 import inspect
+import json
 import re
 import sys
 import time
@@ -16,6 +17,7 @@ from realisid_pack.nodes.identity import IDEmbeddingNode
 from realisid_pack.nodes.persons import CombinePersons, Person
 from realisid_pack.nodes.previews import draw_layout
 
+from realisid_core.conditions.contours import contour_lines
 from realisid_core.conditions.location_mask import union_mask
 from realisid_core.geometry import FaceBox, FaceBoxes, checked
 from realisid_core.identity.clip_projector import fingerprint_of
@@ -146,6 +148,23 @@ def test_an_api_graph_of_before_there_was_box_means_what_it_meant(somebody):
     assert first.box == FRAME.boxes[0]
     with pytest.raises(ValueError, match=r"There is no face box '4'\. The boxes are 1, 2"):
         Person.execute(id_embedding=somebody, boxes=FRAME, index=3)
+
+
+def test_a_person_tells_the_editor_which_box_and_pose_they_have(somebody):
+    others = landmarks(3)
+    own, posed, worded = (
+        Person.execute(boxes=FRAME, box="2", **given).ui["realisid_person"]
+        for given in (
+            {"id_embedding": somebody},
+            {"id_embedding": somebody, "landmarks": {"frames": [[others]]}},
+            {"prompt": [[torch.zeros(1, 77, 8), {}]]},
+        )
+    )
+    assert [told["number"] for (told,) in (own, posed, worded)] == [2, 2, 2]
+    assert own[0]["pose"] == contour_lines(somebody.landmarks)
+    assert posed[0]["pose"] == contour_lines(others) != own[0]["pose"]
+    assert worded[0]["pose"] == []
+    json.dumps([own, posed])
 
 
 def test_landmarks_of_another_photo_replace_the_references_own(somebody):

@@ -3,7 +3,8 @@
 import { app } from "../../scripts/app.js"
 import { BoxesEditor } from "./boxes_editor.js"
 import { chosenFile, facesIn, fileURL, frameOf, isConnected, originOf, photoOf, promotedWidgets, settingsBefore } from "./boxes_graph.js"
-import { resultOf, rootOf } from "./boxes_runs.js"
+import { personsOf, resultOf, rootOf } from "./boxes_runs.js"
+import { photoBehind, photoOfPerson } from "./boxes_take.js"
 import { showPromoted } from "./boxes_promoted.js"
 import { t } from "./strings.js"
 
@@ -31,6 +32,8 @@ export class Binding {
       facesOfPhoto: () => this.facesOfPhoto(),
       toggleBackdrop: () => this.toggleBackdrop(),
       pinched,
+      takePhoto: (file, index) => this.takePhoto(file, index),
+      setSize: (size) => this.setSize(size),
     })
     this.widget = node.addDOMWidget(name, WIDGET, this.editor.element, {
       getValue: () => this.editor.text,
@@ -110,6 +113,7 @@ export class Binding {
   refresh() {
     this.editor.setFrame(frameOf(this.node, this.ranSize()), this.sizeOrigin())
     this.showConnected()
+    this.editor.showPersons(personsOf(this.node).map((person) => ({ ...person, face: person.face && fileURL(person.face) })))
     this.file = photoOf(this.node, this.executed)
     this.result = resultOf(this.node)
     const hidden = Boolean(this.node.properties?.[HIDDEN])
@@ -170,6 +174,26 @@ export class Binding {
     this.node.properties ??= {}
     this.node.properties[HIDDEN] = !this.node.properties[HIDDEN]
     this.refresh()
+  }
+
+  async takePhoto(file, index) {
+    const { node, editor } = this
+    const done = await (index < 0 ? photoBehind(node, file) : photoOfPerson(node, file, index, editor.state.boxes))
+    this.refresh()
+    return done
+  }
+
+  setSize(size) {
+    if (SIDES.some((side) => isConnected(this.node, side))) {
+      return this.editor.say(t("The size comes from another node. Change it there."))
+    }
+    app.canvas?.emitBeforeChange?.()
+    for (const side of SIDES) {
+      const widget = this.node.widgets.find(({ name }) => name === side)
+      widget.value = size[side]
+      widget.callback?.(size[side])
+    }
+    app.canvas?.emitAfterChange?.()
   }
 
   ran(output) {

@@ -1,8 +1,10 @@
 /** The location-box editor: turns buttons, fields and menus into operations on the state, and redraws. */
 
 import { openDialog } from "./boxes_dialog.js"
+import { bindDrop } from "./boxes_drop.js"
 import { MAX_BOXES } from "./boxes_format.js"
 import { bindKeys } from "./boxes_keys.js"
+import { boxItems, stageItems } from "./boxes_items.js"
 import { openMenu } from "./boxes_menu.js"
 import { Pointer } from "./boxes_pointer.js"
 import { BoxesState } from "./boxes_state.js"
@@ -16,6 +18,9 @@ export class BoxesEditor {
    * @param {() => Promise<string>} host.facesOfPhoto boxes found in the background picture, as text; rejects with a reason
    * @param {() => void} host.toggleBackdrop
    * @param {(before: number[][], after: number[][]) => void} host.pinched two fingers moved on the screen
+   * @param {((file: File, index: number) => Promise<string>)?} host.takePhoto a photo is to be of the person of box `index`,
+   *   or, with -1, behind the boxes: returns what has been done, rejects with a reason
+   * @param {((size: {width: number, height: number}) => void)?} host.setSize the picture is to have another size
    */
   constructor(frame, host) {
     this.host = host
@@ -25,6 +30,7 @@ export class BoxesEditor {
     this.guest = null
     this.pointer = new Pointer(this)
     bindKeys(this)
+    bindDrop(this)
     this.#bindButtons()
     this.view.holder.addEventListener("contextmenu", (event) => this.#openMenu(event))
     this.render()
@@ -73,6 +79,13 @@ export class BoxesEditor {
     this.view.root.classList.toggle("rb-guest", text !== null)
     this.why = why
     this.render()
+  }
+
+  /** @param {object[]} persons who the last run has put into the boxes, with faces as addresses */
+  showPersons(persons) {
+    if (JSON.stringify(persons) === JSON.stringify(this.view.persons)) return
+    this.view.persons = persons
+    if (!this.isDragging) this.render()
   }
 
   /** @param {string} origin the title of the node that the size comes from */
@@ -246,41 +259,6 @@ export class BoxesEditor {
     const byKey = event.target.classList.contains("rb-grip") && event.button !== 2
     const index = byKey ? this.state.selected : this.pointer.boxAt(event)
     if (!this.state.picked.includes(index)) this.select(index)
-    const items = index < 0 ? this.#stageItems() : this.#boxItems()
-    openMenu(items, event.clientX, event.clientY, () => this.focusStage())
-  }
-
-  #boxItems() {
-    const { state, view } = this
-    const one = state.picked.length === 1
-    const step = (operation) => () => this.do(operation)
-    return [
-      { text: t("Rename"), keys: "Enter", action: () => view.name.focus(), disabled: !one },
-      { text: t("Copy"), keys: "Ctrl+C", action: () => document.execCommand("copy") },
-      { text: t("Duplicate"), keys: "Ctrl+D", action: step((s) => s.duplicate()), disabled: this.isFull },
-      null,
-      { text: t("Earlier"), action: step((s) => s.reorder(-1)), disabled: view.earlier.disabled },
-      { text: t("Later"), action: step((s) => s.reorder(1)), disabled: view.later.disabled },
-      null,
-      { text: t("Remove"), keys: "Delete", action: step((s) => s.remove()) },
-    ]
-  }
-
-  #stageItems() {
-    const { state } = this
-    const step = (operation) => () => this.do(operation)
-    const none = !state.boxes.length
-    return [
-      { text: t("Add a person"), action: step((s) => s.add()), disabled: this.isFull },
-      { text: t("Select all"), keys: "Ctrl+A", action: step((s) => s.selectAll()), disabled: none },
-      null,
-      { text: t("Mirror"), action: step((s) => s.arrange("mirror")), disabled: none },
-      { text: t("Centre"), action: step((s) => s.arrange("centre")), disabled: none },
-      { text: t("Space evenly"), action: step((s) => s.arrange("space")), disabled: none },
-      null,
-      { text: t("Undo"), keys: "Ctrl+Z", action: step((s) => s.undo()), disabled: !state.history.past.length },
-      { text: t("Redo"), keys: "Ctrl+Y", action: step((s) => s.redo()), disabled: !state.history.future.length },
-      { text: t("Remove all boxes"), action: step((s) => s.clear()), disabled: none },
-    ]
+    openMenu(index < 0 ? stageItems(this) : boxItems(this), event.clientX, event.clientY, () => this.focusStage())
   }
 }

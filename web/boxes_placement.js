@@ -81,6 +81,28 @@ export class Placement {
     return this.boxes.map((box, at) => (moved.includes(at) ? { ...box, x: box.x + step.x, y: box.y + step.y } : box))
   }
 
+  /**
+   * How far box `index` goes on a way of (`dx`, `dy`) if it falls in line with another box or the frame within `snap`
+   * pixels, and the lines (`guides`) that it then lies on: `{axis: "x" | "y", at}`, a fraction of the frame.
+   */
+  aligned(index, dx, dy, snap) {
+    const resting = this.boxes.filter((_, at) => at !== index && !this.picked.includes(at)).map((box) => this.pixels(box))
+    const box = this.pixels(this.boxes[index])
+    const along = (axis, start, length, way) => {
+      const own = linesOf(box[start] + way, box.side)
+      const all = [linesOf(0, length), ...resting.map((other) => linesOf(other[start], other.side))]
+      const ways = all.flatMap(({ edges, middle }) => [
+        ...edges.flatMap((edge) => own.edges.map((mine) => ({ by: edge - mine, at: edge }))),
+        { by: middle - own.middle, at: middle },
+      ])
+      const best = ways.reduce((one, other) => (Math.abs(other.by) < Math.abs(one.by) ? other : one))
+      return Math.abs(best.by) < snap ? { way: way + best.by, guides: [{ axis, at: best.at / length }] } : { way, guides: [] }
+    }
+    const across = along("x", "left", this.frame.width, dx)
+    const down = along("y", "top", this.frame.height, dy)
+    return { dx: across.way, dy: down.way, guides: [...across.guides, ...down.guides] }
+  }
+
   /** The box with `corner` pulled to `point`, the opposite corner staying where it is. */
   withResized(index, corner, point, snap) {
     const { left, top, side } = this.pixels(this.boxes[index])
@@ -133,6 +155,7 @@ export function percentages(box, frame) {
   return { left: box.x * 100, top: box.y * 100, width: width * 100, height: height * 100 }
 }
 
+const linesOf = (start, length) => ({ edges: [start, start + length], middle: start + length / 2 })
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high)
 const within = (value, start, length) => value >= start && value <= start + length
 

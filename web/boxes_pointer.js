@@ -91,8 +91,8 @@ export class Pointer {
   }
 
   #showGesture() {
-    const { boxes, picked } = this.#outcome()
-    this.editor.view.render(this.editor.state, boxes, picked)
+    const { boxes, picked, guides } = this.#outcome()
+    this.editor.view.render(this.editor.state, boxes, picked, guides)
   }
 
   /** The boxes as the gesture under way would leave them. */
@@ -103,10 +103,10 @@ export class Pointer {
     const snap = last.altKey ? 0 : SNAP * scale
     if (!hit) return { boxes: [...state.boxes, state.drawn(start, point, snap)], picked: [state.boxes.length] }
     const { index, corner } = hit
-    const boxes = corner
-      ? state.withResized(index, corner, point, snap)
-      : state.withMoved(index, point.x - start.x, point.y - start.y)
-    return { boxes, picked: state.picked.includes(index) ? state.picked : [index] }
+    const picked = state.picked.includes(index) ? state.picked : [index]
+    if (corner) return { boxes: state.withResized(index, corner, point, snap), picked }
+    const { dx, dy, guides } = state.aligned(index, point.x - start.x, point.y - start.y, snap)
+    return { boxes: state.withMoved(index, dx, dy), picked, guides }
   }
 
   #release(event) {

@@ -1,4 +1,4 @@
-/** What runs of each graph have made: which picture is the result of which boxes. */
+/** What runs of each graph have made: which picture is the result of which boxes, and who is in them. */
 
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
@@ -26,7 +26,7 @@ export async function noteRun(id) {
     const [, , nodes, extra] = answer[id]?.prompt ?? []
     const graph = extra?.extra_pnginfo?.workflow?.id
     if (nodes && !graph) return
-    if (nodes) return keep(runs, graph, { nodes, outputs: answer[id].outputs })
+    if (nodes) return keep(runs, graph, { nodes, outputs: { ...stillTrue(runs.get(graph), nodes), ...answer[id].outputs } })
     await new Promise((resolve) => setTimeout(resolve, PAUSE))
   }
 }
@@ -36,13 +36,58 @@ export function resultOf(node) {
   const root = rootOf(node)
   const run = root && runs.get(root.id)
   if (!run) return null
-  const own = Object.keys(run.nodes).filter((id) => run.nodes[id].class_type === BOXES_NODE && isAt(root, id, node))
+  const own = idsOf(run, node)
   const pictures = Object.entries(run.outputs).flatMap(([id, { images }]) => {
     const made = run.nodes[id]
     const picture = images?.findLast?.((file) => file.type === "output" || file.type === "temp")
     return picture && made && !OURS.test(made.class_type) && comesFrom(run.nodes, id, own) ? [picture] : []
   })
   return pictures.findLast((file) => file.type === "output") ?? pictures.at(-1) ?? null
+}
+
+/**
+ * Who the graph's last run has put into the boxes of `node`: the `number` of their box then, its `box` as it was asked for
+ * (number or name; undefined where it came by a wire), their `pose` as lines in thousandths of the box, and a picture of
+ * their `face`, if a node has shown one.
+ *
+ * @returns {{number: number, box: string?, pose: number[][], face: object?}[]}
+ */
+export function personsOf(node) {
+  const run = runs.get(rootOf(node)?.id)
+  if (!run) return []
+  const own = idsOf(run, node)
+  return Object.entries(run.nodes).flatMap(([id, { inputs }]) => {
+    const told = run.outputs[id]?.realisid_person?.[0]
+    const [origin, output] = Array.isArray(inputs.boxes) ? inputs.boxes.map(String) : []
+    if (!told || !own.includes(origin) || output !== String(FACE_BOXES)) return []
+    const shows = [id, inputs.id_embedding?.[0]].find((other) => run.outputs[other]?.images?.length)
+    const box = typeof inputs.box === "string" ? inputs.box : undefined
+    return [{ ...told, box, face: run.outputs[shows]?.images[0] }]
+  })
+}
+
+/** The ids of `node` in the prompt of `run`: several where its subgraph is used several times. */
+function idsOf({ nodes }, node) {
+  const root = rootOf(node)
+  return Object.keys(nodes).filter((id) => nodes[id].class_type === BOXES_NODE && isAt(root, id, node))
+}
+
+/**
+ * The outputs of a run before whose nodes, with all that they come from, are the same in `nodes`: the server leaves nodes
+ * out whose results it still has.
+ */
+function stillTrue(before, nodes) {
+  if (!before) return {}
+  const known = new Map()
+  const same = (id) => {
+    if (known.has(id)) return known.get(id)
+    known.set(id, true)
+    const [now, then] = [nodes[id], before.nodes[id]].map((made) => made && [made.class_type, made.inputs])
+    const origins = Object.values(now?.[1] ?? {}).filter(Array.isArray).map(([origin]) => String(origin))
+    known.set(id, JSON.stringify(now) === JSON.stringify(then) && origins.every(same))
+    return known.get(id)
+  }
+  return Object.fromEntries(Object.entries(before.outputs).filter(([id]) => nodes[id] && same(id)))
 }
 
 export const rootOf = (node) => node.graph?.rootGraph ?? (node.graph && (app.rootGraph ?? app.graph))

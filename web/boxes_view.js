@@ -1,6 +1,7 @@
 /** Draws the editor: builds its elements once and brings them up to date from the state. Binds no events. */
 
 import { MAX_BOXES, sizeDescription, sizeText, SMALL_FACE } from "./boxes_format.js"
+import { personParts, seated, showPerson } from "./boxes_people.js"
 import { button, element, numberField, optionGroup, setText, setValue } from "./boxes_parts.js"
 import { percentages } from "./boxes_placement.js"
 import { t } from "./strings.js"
@@ -54,9 +55,15 @@ export class BoxesView {
     ))
     this.hint = element("p", { className: "rb-hint", textContent: t("Drag to draw a square where a face goes") })
     this.unknown = element("p", { className: "rb-unknown", hidden: true })
-    this.stage.append(this.backdrop, this.keys, this.hint, this.unknown)
+    this.guides = {
+      x: element("i", { className: "rb-guide rb-across", hidden: true }),
+      y: element("i", { className: "rb-guide rb-down", hidden: true }),
+    }
+    this.stage.append(this.backdrop, this.keys, this.hint, this.unknown, ...Object.values(this.guides))
     this.holder.append(this.stage)
     this.boxes = []
+    /** Who the last run has put into the boxes. */
+    this.persons = []
     return this.holder
   }
 
@@ -100,8 +107,9 @@ export class BoxesView {
    * @param {object} state a BoxesState
    * @param {object[]} boxes the boxes to show: the state's, or those of a gesture under way
    * @param {number[]} picked indices of the selected ones, the one that the fields show last
+   * @param {{axis: string, at: number}[]} guides lines that a box being moved has come to lie on
    */
-  render(state, boxes = state.boxes, picked = state.picked) {
+  render(state, boxes = state.boxes, picked = state.picked, guides = []) {
     const { frame, history } = state
     const stage = t("Stage, {width} by {height} pixels, {count} face boxes", { ...frame, count: boxes.length })
     if (this.keys.ariaLabel !== stage) {
@@ -109,8 +117,14 @@ export class BoxesView {
       this.stage.style.setProperty("--rb-aspect", frame.width / frame.height)
       this.hint.hidden = boxes.length > 0
     }
+    for (const axis of ["x", "y"]) {
+      const guide = guides.find((each) => each.axis === axis)
+      this.guides[axis].hidden = !guide
+      if (guide) this.guides[axis].style[axis === "x" ? "left" : "top"] = `${guide.at * 100}%`
+    }
     this.#countTo(boxes.length)
-    boxes.forEach((box, index) => this.#renderBox(index, box, frame, picked.includes(index)))
+    const seats = seated(this.persons, boxes)
+    boxes.forEach((box, index) => this.#renderBox(index, box, frame, picked.includes(index), seats.get(index)))
     this.#renderFields(state, boxes, picked)
     this.undo.disabled = !history.past.length
     this.redo.disabled = !history.future.length
@@ -120,8 +134,9 @@ export class BoxesView {
     if (state.error) this.say(`${state.error} ${t("The stage is empty; drawing replaces the text.")}`)
   }
 
-  #renderBox(index, box, frame, selected) {
+  #renderBox(index, box, frame, selected, person) {
     const parts = this.boxes[index]
+    if (parts.person !== person) showPerson(parts, (parts.person = person), index)
     if (parts.box === box && parts.frame === frame && parts.selected === selected) return
     Object.assign(parts, { box, frame, selected })
     const { body, label, size, grip, chip, chipName, chipSize } = parts
@@ -160,7 +175,8 @@ export class BoxesView {
     const label = element("span", { className: "rb-label" })
     const size = element("span", { className: "rb-size" })
     tag.append(element("b", { textContent: index + 1 }), label, size)
-    body.append(grip, tag, ...CORNERS.map((corner) => element("i", { className: `rb-corner rb-${corner}` })))
+    const person = personParts()
+    body.append(person.pose, person.face, grip, tag, ...CORNERS.map((corner) => element("i", { className: `rb-corner rb-${corner}` })))
 
     const chip = element("button", { type: "button", className: "rb-chip" })
     const chipName = element("span", { className: "rb-chip-name" })
@@ -173,7 +189,7 @@ export class BoxesView {
     }
     this.stage.append(body)
     this.people.append(chip)
-    return { body, label, size, grip, chip, chipName, chipSize }
+    return { body, label, size, grip, chip, chipName, chipSize, ...person }
   }
 
   #renderFields(state, boxes, picked) {

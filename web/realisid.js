@@ -6,6 +6,7 @@
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
 import { Binding, refreshAll } from "./boxes_binding.js"
+import { colourSockets, noteSockets } from "./colours.js"
 import { noteRun } from "./boxes_runs.js"
 import { countFromOne, hideFormer, readOldGraphs, renumbering } from "./migrate.js"
 import { setLanguage } from "./strings.js"
@@ -14,6 +15,13 @@ const NODE = "RealisID_LocationBoxes"
 const WIDGET = "REALISID_BOXES"
 /** The node's first size. */
 const FIRST_SIZE = [430, 680]
+
+function addStyle(file) {
+  const style = document.createElement("link")
+  style.rel = "stylesheet"
+  style.href = new URL(file, import.meta.url)
+  document.head.append(style)
+}
 
 app.registerExtension({
   name: "RealisID.Numbering",
@@ -36,6 +44,19 @@ app.registerExtension({
         if (node.constructor.nodeData && renumbering(node.constructor.nodeData)) hideFormer(node)
       }
     }
+  },
+})
+
+app.registerExtension({
+  name: "RealisID.Sockets",
+
+  beforeRegisterNodeDef(_, definition) {
+    if (definition.name.startsWith("RealisID_")) noteSockets(definition)
+  },
+
+  setup() {
+    addStyle("colours.css")
+    colourSockets()
   },
 })
 
@@ -65,10 +86,7 @@ app.registerExtension({
   },
 
   setup() {
-    const style = document.createElement("link")
-    style.rel = "stylesheet"
-    style.href = new URL("boxes.css", import.meta.url)
-    document.head.append(style)
+    addStyle("boxes.css")
     api.addEventListener("graphChanged", refreshAll)
     for (const end of ["execution_success", "execution_error", "execution_interrupted"]) {
       api.addEventListener(end, ({ detail }) => noteRun(detail.prompt_id).then(refreshAll))

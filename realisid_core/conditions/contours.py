@@ -73,6 +73,20 @@ def pose_expression_image_xy(points: np.ndarray, size: int, outline: bool = Fals
     return torch.from_numpy(canvas).float() / 255
 
 
+def contour_lines(face: dict) -> list[list[int]]:
+    """The contours of c_pe as lines: x and y by turns, in thousandths of the crop frame.
+
+    Closed ones end where they began. Of a face of FACE_LANDMARKS; none of one without the 478 points that
+    `pose_expression_image` asks for.
+    """
+    points = np.asarray(face["landmarks_xy"], np.float64)
+    if points.shape != (478, 2) or not np.isfinite(points).all() or not np.ptp(points):
+        return []
+    x0, y0, x1, _ = crop_frame(face)
+    scaled = np.round((points - (x0, y0)) * (1000 / (x1 - x0))).astype(int)
+    return [scaled[[*path, *path[: int(closed)]]].ravel().tolist() for path, closed, _ in CONTOURS]
+
+
 def draw_contours(canvas: np.ndarray, points: np.ndarray, outline: bool, width: float | None = None) -> None:
     """Draw into `canvas` (uint8 [H, W, 3]); `points` [478, 2] in its pixels, lines `width` pixels wide."""
     import cv2

@@ -9,19 +9,36 @@ TEXTS = """() => {
     const root = document.querySelector('#tested')
     const texts = [...root.querySelectorAll('*')].flatMap(e => [
         ...[...e.childNodes].filter(child => child.nodeType === 3).map(child => child.textContent),
-        ...['title', 'aria-label', 'aria-description', 'placeholder', 'label'].map(name => e.getAttribute(name) ?? ''),
+        ...['title', 'aria-label', 'aria-description', 'placeholder', 'label', 'alt']
+            .map(name => e.getAttribute(name) ?? ''),
     ])
     return [...new Set(texts.map(text => text.trim()))]
+}"""
+PEOPLE = """async () => {
+    const { bindings } = await import('/extensions/comfyui-realisid/boxes_binding.js')
+    const persons = [1, 2].map(number => ({ number, face: location.href, pose: [[0, 0, 9, 9]] }))
+    ;[...bindings].find(binding => binding.node === node).editor.showPersons(persons)
 }"""
 NOT_WORDS = re.compile(r"Ctrl\+|Shift|Tab|Enter|Delete|Escape|Ada|^[XY\d\s/.×:,]*$")
 
 
+def speak(page, language: str) -> None:
+    """Set the page's language. It loads its definitions anew, and then the graph with other nodes."""
+    page.evaluate(
+        """language => {
+            app.graph.add(window.spokenTo = LiteGraph.createNode('Note'))
+            app.extensionManager.setting.set('Comfy.Locale', language)
+        }""",
+        language,
+    )
+    page.wait_for_function("() => !app.graph.nodes.includes(spokenTo)")
+
+
 @pytest.fixture
 def chinese(page):
-    page.evaluate("() => app.extensionManager.setting.set('Comfy.Locale', 'zh')")
-    page.wait_for_timeout(2500)  # the page loads its definitions and the graph anew
+    speak(page, "zh")
     yield
-    page.evaluate("() => app.extensionManager.setting.set('Comfy.Locale', 'en')")
+    speak(page, "en")
 
 
 def test_chinese_has_no_english_left(chinese, stage):
@@ -30,6 +47,11 @@ def test_chinese_has_no_english_left(chinese, stage):
     stage.page.mouse.click(*stage.at(650, 450), button="right")
     menu = stage.page.locator(".realisid-menu button span").all_inner_texts()
     stage.press("Escape")
+    stage.page.mouse.click(*stage.at(900, 100), button="right")
+    menu += stage.page.locator(".realisid-menu button span").all_inner_texts()
+    stage.press("Escape")
+    stage.page.evaluate(PEOPLE)
+    assert stage.locate(".rb-face").count() == 2
     texts = [NOT_WORDS.sub("", text) for text in [*stage.page.evaluate(TEXTS), *menu]]
     assert [text for text in texts if re.search("[A-Za-z]{2,}", text)] == []
     assert any("人物" in text for text in texts)
