@@ -1,6 +1,7 @@
 """The trainer as it is started: by `accelerate launch`, in one process and in two."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +19,7 @@ from realisid_core.training.requirements import needed
 from realisid_core.training.settings import Settings
 from realisid_core.training.setup import make_config
 from realisid_core.training.shards import DatasetInfo
-from realisid_core.training.trainee import Trainee
+from realisid_core.training.trainee import PART_NAMES, Trainee
 
 PACK = Path(__file__).resolve().parent.parent
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -60,6 +61,55 @@ def test_two_processes_train_what_one_does_with_the_doubled_batch(tmp_path):
     logs = [(tmp_path / name / "losses.csv").read_text().splitlines()[-1].split(",") for name in ("one", "two")]
     assert logs[0][:2] == logs[1][:2] == ["3", "6"]
     assert float(logs[0][2]) == pytest.approx(float(logs[1][2]), rel=1e-4)
+
+
+SHARDED = (
+    *("--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
+    *("--fsdp_transformer_layer_cls_to_wrap", "ResBlock,SpatialTransformer"),
+    *("--fsdp_state_dict_type", "SHARDED_STATE_DICT", "--fsdp_cpu_ram_efficient_loading", "false"),
+)
+
+
+def run_of_twenty(data: Path, output: Path, sharded: bool, *options: str) -> tuple[list[float], dict]:
+    """Its losses, and the checkpoint's averaged weights."""
+    processes, how = ("2", SHARDED) if sharded else ("1", ("--cpu",))
+    command = [sys.executable, "-m", "accelerate.commands.launch", *how, "--num_processes", processes]
+    command += ["--main_process_port", "0", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += [str(PACK / "tests" / "fsdp_on_cpu.py"), "train", "--base", "miniature", "--data", str(data)]
+    command += ["--output", str(output), "--steps", "20", "--batch-size", "1" if sharded else "2", "--save-every", "10"]
+    command += ["--learning-rate", "1e-4", "--precision", "no", "--workers", "0", "--local-size", "8", "--ema", "0.9"]
+    command += ["--sample-every", "0", "--log-every", "1", *options]
+    environment = ENVIRONMENT | {"PYTHONPATH": str(PACK)}
+    done = subprocess.run(command, cwd=PACK, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = (output / "losses.csv").read_text().splitlines()[1:]
+    return [float(row.split(",")[2]) for row in rows], load_file(output / "realisid.safetensors")
+
+
+def test_fsdp2_on_two_processes_trains_what_one_process_trains_and_resumes_exactly(tmp_path):
+    data = random_shards(tmp_path / "data", base="miniature")
+    losses, whole = run_of_twenty(data, tmp_path / "one", False)
+    apart, shared = run_of_twenty(data, tmp_path / "two", True)
+    assert (tmp_path / "two" / "state-00000020" / "pytorch_model_fsdp_1").is_dir(), "it was shared out, and the average"
+    assert len(losses) == 20 and apart == pytest.approx(losses, rel=1e-4)
+    start = {key: value.half() for key, value in checkpoint_of(data).items()}
+    assert whole.keys() == shared.keys()
+    assert distance(whole, shared) < 0.02 * distance(whole, start)
+    assert load_checkpoint(tmp_path / "two" / "realisid.safetensors").config.base == "miniature"
+
+    shutil.rmtree(tmp_path / "two" / "state-00000020")
+    (tmp_path / "two" / "realisid.safetensors").unlink()
+    again, resumed = run_of_twenty(data, tmp_path / "two", True, "--resume")
+    assert again == apart
+    with pytest.raises(AssertionError, match="--ema-on-cpu does not go with FSDP"):
+        run_of_twenty(data, tmp_path / "three", True, "--ema-on-cpu")
+    assert all(torch.equal(resumed[key], shared[key]) for key in shared), "bit for bit"
+
+
+def checkpoint_of(data: Path) -> dict:
+    """The weights before the first step, by the checkpoint's keys."""
+    keys = ((key.partition("."), value) for key, value in untrained(data).items())
+    return {f"{PART_NAMES[part]}.{rest}": value for (part, _, rest), value in keys}
 
 
 def test_a_dry_run_says_what_training_will_need(tmp_path):

@@ -17,7 +17,8 @@ def averaged_model(module: nn.Module, decay: float, device: torch.device | None 
     """
 
     def follow(averages: Sequence[Tensor], values: Sequence[Tensor], _: Tensor) -> None:
-        learnt = [pair for pair in zip(averages, values, strict=True) if pair[0].data_ptr() != pair[1].data_ptr()]
+        pairs = zip(map(own_part, averages), map(own_part, values), strict=True)
+        learnt = [pair for pair in pairs if pair[0].data_ptr() != pair[1].data_ptr()]
         steps = int(average.n_averaged)  # on the CPU; the argument is on the GPU, and reading it would wait for it
         if learnt:
             averages, values = map(list, zip(*learnt, strict=True))
@@ -27,3 +28,8 @@ def averaged_model(module: nn.Module, decay: float, device: torch.device | None 
     average = AveragedModel(nn.Identity(), multi_avg_fn=follow)
     average.module = copy.deepcopy(module, shared).to(device)
     return average.requires_grad_(False)
+
+
+def own_part(value: Tensor) -> Tensor:
+    """What this process has of a tensor that FSDP shares out; any other tensor is whole."""
+    return value.to_local() if hasattr(value, "to_local") else value

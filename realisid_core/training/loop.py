@@ -19,7 +19,15 @@ from .learning import merged
 from .precision import say_precision
 from .run_log import RunLog
 from .settings import Settings
-from .setup import checked_window, make_accelerator, make_config, make_optimizer, with_precision, working_dtype
+from .setup import (
+    checked_window,
+    make_accelerator,
+    make_config,
+    make_optimizer,
+    prepared_average,
+    with_precision,
+    working_dtype,
+)
 from .shards import DatasetInfo, FreshShards, Shards
 from .start import start_from
 from .states import finish_state, newest_state, progress_of, states_in, unfinished_state
@@ -92,7 +100,7 @@ class Training:
         self.accelerator.register_for_checkpointing(self.schedule)
         self.trainee, self.optimizer = self.accelerator.prepare(trainee, optimizer)
         if self.average and not s.ema_on_cpu:  # as FSDP wraps the trainee, so that each process averages its own part
-            self.average.module = self.accelerator.prepare_model(self.average.module, evaluation_mode=not self._sharded)
+            self.average.module = prepared_average(self.accelerator, self.average.module)
 
     def _samples_of(self, shards: Shards, seed: int) -> RunSamples:
         s = self.settings

@@ -52,6 +52,8 @@ def make_accelerator(settings: Settings):
             "DeepSpeed keeps the weights in half precision and steps by itself, so --ema, --clip-gradient and "
             "--accumulate would have no effect. Choose FSDP in `accelerate config`."
         )
+    if settings.ema_on_cpu and accelerator.distributed_type.name == "FSDP":
+        raise ValueError("--ema-on-cpu does not go with FSDP, which shares the average out already. Leave it out.")
     return accelerator
 
 
@@ -101,6 +103,17 @@ def make_optimizer(settings: Settings, learnt: Sequence[nn.Parameter], device: t
     if settings.optimizer == "adamw8bit":
         return needed("bitsandbytes").optim.AdamW8bit(learnt, **options)
     return torch.optim.AdamW(learnt, **options, fused=device.type in FUSED_ON)
+
+
+def prepared_average(accelerator, average: nn.Module) -> nn.Module:
+    """The average as accelerate saves and loads it; under FSDP each process keeps its own part of it."""
+    if not accelerator.is_fsdp2:
+        return accelerator.prepare_model(average, evaluation_mode=accelerator.distributed_type.name != "FSDP")
+    average = needed("accelerate.utils").fsdp2_prepare_model(
+        accelerator, average
+    )  # `prepare` wants an optimiser with it
+    accelerator._models.append(average)
+    return average
 
 
 def checked_window(window: int, info: DatasetInfo) -> int:
