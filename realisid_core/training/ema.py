@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from .requirements import needed
+
 
 def averaged_model(module: nn.Module, decay: float, device: torch.device | None = None) -> AveragedModel:
     """A copy of `module` that follows it: after each step call `update_parameters(module)`.
@@ -33,3 +35,14 @@ def averaged_model(module: nn.Module, decay: float, device: torch.device | None 
 def own_part(value: Tensor) -> Tensor:
     """What this process has of a tensor that FSDP shares out; any other tensor is whole."""
     return value.to_local() if hasattr(value, "to_local") else value
+
+
+def prepared_average(accelerator, average: nn.Module) -> nn.Module:
+    """The average as accelerate saves and loads it; under FSDP each process keeps its own part of it."""
+    if not accelerator.is_fsdp2:
+        return accelerator.prepare_model(average, evaluation_mode=accelerator.distributed_type.name != "FSDP")
+    average = needed("accelerate.utils").fsdp2_prepare_model(
+        accelerator, average
+    )  # `prepare` wants an optimiser with it
+    accelerator._models.append(average)
+    return average

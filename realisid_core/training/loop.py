@@ -14,20 +14,12 @@ from ..branches.local import PoseHint, local_view
 from ..checkpoint import build, save_checkpoint
 from .base import Base, load_base
 from .data import Batch, RunSamples, Share, batches
-from .ema import averaged_model
+from .ema import averaged_model, prepared_average
 from .learning import merged
 from .precision import say_precision
 from .run_log import RunLog
 from .settings import Settings
-from .setup import (
-    checked_window,
-    make_accelerator,
-    make_config,
-    make_optimizer,
-    prepared_average,
-    with_precision,
-    working_dtype,
-)
+from .setup import checked_window, make_accelerator, make_config, make_optimizer, with_precision, working_dtype
 from .shards import DatasetInfo, FreshShards, Shards
 from .start import start_from
 from .states import finish_state, newest_state, progress_of, states_in, unfinished_state

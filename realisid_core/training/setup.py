@@ -105,17 +105,6 @@ def make_optimizer(settings: Settings, learnt: Sequence[nn.Parameter], device: t
     return torch.optim.AdamW(learnt, **options, fused=device.type in FUSED_ON)
 
 
-def prepared_average(accelerator, average: nn.Module) -> nn.Module:
-    """The average as accelerate saves and loads it; under FSDP each process keeps its own part of it."""
-    if not accelerator.is_fsdp2:
-        return accelerator.prepare_model(average, evaluation_mode=accelerator.distributed_type.name != "FSDP")
-    average = needed("accelerate.utils").fsdp2_prepare_model(
-        accelerator, average
-    )  # `prepare` wants an optimiser with it
-    accelerator._models.append(average)
-    return average
-
-
 def checked_window(window: int, info: DatasetInfo) -> int:
     """Raises ValueError for a window that the UNet cannot halve, or that is no part of the data's pictures."""
     side = info.image_size // LATENT_CELL
