@@ -27,9 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from benchmarks.sdxl import TOKENS, UNET, randomise  # noqa: E402
 from realisid_core.attention.unet_layers import cross_attentions  # noqa: E402
 from realisid_core.geometry import FaceBox  # noqa: E402
-from realisid_core.sampling.identity_attention import SHARE  # noqa: E402
 from realisid_core.sampling.rows import IdentityMode  # noqa: E402
-from realisid_core.sampling.unet_call import Row, UnetCall  # noqa: E402
+from realisid_core.sampling.unet_call import Reading, Row, UnetCall  # noqa: E402
 
 
 class Bench:
@@ -53,7 +52,7 @@ class Bench:
             boxes = tuple(FaceBox(0.05 + 0.9 * i / people, 0.3, 0.1, 0.1) for i in range(people))
             rows = [Row(boxes, reads, IdentityMode.OFF) for reads in (True, False)]
             words = [torch.zeros(1, TOKENS, UNET["context_dim"], **self.options)] * people
-            call = UnetCall(rows, words, SHARE, None, 1.0, self.x, self.made.setdefault(people, {}))
+            call = UnetCall(rows, words, Reading(), None, self.x, self.made.setdefault(people, {}))
             options = call.added_to(options, cross_attentions(self.unet))
         self.unet(self.x, self.timesteps, self.context, self.y, transformer_options=options)
 

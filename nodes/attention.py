@@ -2,9 +2,13 @@
 
 from comfy_api.latest import io
 
+from ..realisid_core.attention.regional import MARGIN, Region
+from ..realisid_core.attention.stacked import Mask
 from ..realisid_core.sampling.apply_attention import apply_attention
-from ..realisid_core.sampling.identity_attention import SHARE
+from ..realisid_core.sampling.identity_attention import MOST_MARGIN
+from ..realisid_core.sampling.unet_call import SHARE
 from .apply import ANY_SIZE, START_AND_END
+from .choices import chosen, values
 from .sockets import Persons, RealisIDModel, aliases, connected
 
 
@@ -48,14 +52,52 @@ class IdentityAttentionNode(io.ComfyNode):
                     "own words are read there. 1: both count alike, and people mix more.",
                 ),
                 ANY_SIZE,
+                io.Combo.Input(
+                    "region",
+                    options=values(Region),
+                    default=Region.OWN.value,
+                    optional=True,
+                    tooltip="Where each identity is read. 'own region': all places to which the person's face is the "
+                    "nearest. 'face': the face box with a margin. 'head': the face box 1.8 times as large. A person's "
+                    "own prompt is always read in the own region.",
+                ),
+                io.Float.Input(
+                    "margin",
+                    default=MARGIN,
+                    min=0.0,
+                    max=MOST_MARGIN,
+                    step=0.05,
+                    optional=True,
+                    tooltip="With region 'face': how much larger than the face box, in sides of the box.",
+                ),
+                io.Combo.Input(
+                    "mask",
+                    options=Mask.offered(),
+                    default=Mask.EXCLUDE.value,
+                    optional=True,
+                    tooltip="With an InstantFamily model: outside its region an identity is not read at all "
+                    "('exclude') or very little ('soft').",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The model that reads each person's own words.")],
         )
 
     @classmethod
     def execute(
-        cls, model, persons, weight, start, end, realisid=None, common_prompt=SHARE, any_size=False
+        cls,
+        model,
+        persons,
+        weight,
+        start,
+        end,
+        realisid=None,
+        common_prompt=SHARE,
+        any_size=False,
+        region=Region.OWN.value,
+        margin=MARGIN,
+        mask=Mask.EXCLUDE.value,
     ) -> io.NodeOutput:
         connected(model=model, persons=persons, realisid=realisid)
-        acts = (start, end), common_prompt, any_size
+        where = chosen("region", region, Region), margin, Mask(chosen("mask", mask, Mask.offered()))
+        acts = (start, end), common_prompt, any_size, *where
         return io.NodeOutput(apply_attention(model, persons, realisid, weight, *acts))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+from .geometry import MAX_BOXES
 from .identity.fingerprint import NUMBERS, is_fingerprint, same_fingerprint
 from .identity.photo_path import PhotoPath
 from .perception.detection import BACKENDS
@@ -160,6 +161,22 @@ class RealisIDConfig(Config):
             return values
         before = PhotoPath.before(str(values.get("base")), str(values.get("keep", cls.keep)))
         return {**values, **asdict(before)}
+
+
+@dataclass(frozen=True)
+class InstantFamilyConfig(RealisIDConfig):
+    """What a checkpoint of InstantFamily was trained for, besides.
+
+    Attributes:
+        stack_grid: side of the grid of face tokens; a face has one more of them than the grid.
+        family_ids: how many people a picture of its training had at most; it takes more.
+        mask: what its training made of the tokens of others, "exclude" or the paper's "literal".
+    """
+
+    method: str = text("instant_family")
+    stack_grid: int = whole(7, 1, 64)
+    family_ids: int = whole(4, 1, MAX_BOXES)
+    mask: str = one_of("exclude", "exclude", "literal")
 
 
 @dataclass(frozen=True)

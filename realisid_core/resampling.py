@@ -120,10 +120,34 @@ def own_regions(boxes: Sequence[FaceBox], height: int, width: int, frame: tuple[
     Args:
         frame: the frame's own (height, width) in those cells, where a halved odd side makes it a fraction less.
     """
+    return _of_the_nearest(boxes, height, width, frame, torch.ones(len(boxes), height, width))
+
+
+def covered_regions(
+    boxes: Sequence[FaceBox], height: int, width: int, frame: tuple[float, float] | None = None
+) -> Tensor:
+    """[N, height, width]: the fraction of each cell that lies in box n; where boxes overlap, the nearest takes it.
+
+    Args:
+        frame: as for `own_regions`.
+    """
+    frame_height, frame_width = frame or (height, width)
+    covered = []
+    for box in boxes:
+        x0, y0, x1, y1 = box.scaled(frame_width, frame_height)
+        covered.append(axis_coverage(y0, y1, height)[:, None] * axis_coverage(x0, x1, width))
+    return _of_the_nearest(boxes, height, width, frame, torch.stack(covered).float())
+
+
+def _of_the_nearest(
+    boxes: Sequence[FaceBox], height: int, width: int, frame: tuple[float, float] | None, covered: Tensor
+) -> Tensor:
+    """`covered`, [N, height, width], where box n is the nearest of those that cover anything of a cell; else 0."""
     frame_height, frame_width = frame or (height, width)
     corners = torch.tensor([box.scaled(frame_width, frame_height) for box in boxes], dtype=torch.float64)
     x0, y0, x1, y1 = rearrange(corners, "n corner -> corner n 1 1")
     y, x = torch.arange(height)[:, None] + 0.5, torch.arange(width) + 0.5
     distance = torch.hypot((x - (x0 + x1) / 2) / (x1 - x0), (y - (y0 + y1) / 2) / (y1 - y0))
-    nearest = (distance <= distance.amin(0) + TIE).float()
-    return nearest / nearest.sum(0)
+    distance = distance.masked_fill(covered == 0, torch.inf)
+    nearest = ((distance <= distance.amin(0) + TIE) & (covered > 0)).float()
+    return covered * nearest / nearest.sum(0).clamp(min=1)

@@ -1,4 +1,6 @@
-"""Decoupled cross-attention to identities (IP-Adapter): its layers, and what they make of each person, once.
+"""Adapters for cross-attention to identities: their layers, and what they make of each person, once.
+
+Decoupled (IP-Adapter), with layers `to_k_ip` and `to_v_ip`; `stacked` has the other way, with `to_k` and `to_v`:
 
     Σ_n m_n ⊙ softmax(q K_nᵀ/√d) V_n,    K_n = W_k p_n,  V_n = W_v p_n
 
@@ -8,6 +10,7 @@ precision for SDXL, are not needed beside the UNet; what is kept is 5.3 MB a per
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import comfy.model_management
@@ -21,6 +24,9 @@ from ..host import core_patcher
 from ..model import Part, State, same_keys
 from .unet_layers import Place
 
+DECOUPLED = "to_k_ip", "to_v_ip"  # layers whose attention stands beside the text's (IP-Adapter, InstantID)
+STACKED = "to_k", "to_v"  # layers whose tokens stand in the text's own softmax (InstantFamily)
+
 KeysValues = Mapping[Place, tuple[Tensor, Tensor]]
 """For each cross-attention K and V of one identity's tokens, [1, T, C] each."""
 
@@ -30,34 +36,49 @@ class IdentityAdapter(nn.Module):
 
     Args:
         widths: C of each cross-attention, in that order.
+        names: of the two layers of a pair, `DECOUPLED` or `STACKED`.
     """
 
-    def __init__(self, widths: Sequence[int], context_dim: int, operations=comfy.ops.manual_cast, **options):
+    def __init__(
+        self,
+        widths: Sequence[int],
+        context_dim: int,
+        operations=comfy.ops.manual_cast,
+        names: tuple[str, str] = DECOUPLED,
+        **options,
+    ):
         super().__init__()
+        self.names = names
         self.layers = nn.ModuleDict()
         for number, width in enumerate(widths):
-            pair = {
-                name: operations.Linear(context_dim, width, bias=False, **options) for name in ("to_k_ip", "to_v_ip")
-            }
+            pair = {name: operations.Linear(context_dim, width, bias=False, **options) for name in names}
             self.layers[str(2 * number + 1)] = nn.ModuleDict(pair)
 
     @property
     def pairs(self) -> list[Any]:
-        """Each cross-attention's layers `to_k_ip` and `to_v_ip`, by their names."""
+        """Each cross-attention's two layers, by their names."""
         return list(self.layers.values())
+
+    def start_from(self, layers: Iterable[CrossAttention]) -> None:
+        """Begin as copies of the cross-attentions' own projections, in the adapter's order."""
+        to_k, to_v = self.names
+        for pair, layer in zip(self.pairs, layers, strict=True):
+            pair[to_k].weight.data.copy_(layer.to_k.weight)
+            pair[to_v].weight.data.copy_(layer.to_v.weight)
 
     @property
     def widths(self) -> list[int]:
-        return [pair["to_k_ip"].out_features for pair in self.pairs]
+        return [pair[self.names[0]].out_features for pair in self.pairs]
 
     def forward(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """K and V of [1, T, context_dim] for each cross-attention."""
-        return [(pair["to_k_ip"](tokens), pair["to_v_ip"](tokens)) for pair in self.pairs]
+        """K and V of [B, T, context_dim] for each cross-attention."""
+        to_k, to_v = self.names
+        return [(pair[to_k](tokens), pair[to_v](tokens)) for pair in self.pairs]
 
 
-def build_adapter(name: str, state: State, context_dim: int) -> ModelPatcher:
+def build_adapter(name: str, state: State, context_dim: int, names: tuple[str, str] = DECOUPLED) -> ModelPatcher:
     """The adapter of these tensors. Raises ValueError naming the key that does not fit."""
-    key = "1.to_k_ip.weight"
+    key = f"1.{names[0]}.weight"
     if key not in state or state[key].ndim != 2:
         raise ValueError(f"{name}.* is not an identity adapter: it lacks {key}.")
     if state[key].shape[1] != context_dim:
@@ -67,27 +88,38 @@ def build_adapter(name: str, state: State, context_dim: int) -> ModelPatcher:
             "InstantID's own ip-adapter, for SDXL."
         )
     widths = []
-    while (key := f"{2 * len(widths) + 1}.to_k_ip.weight") in state:
+    while (key := f"{2 * len(widths) + 1}.{names[0]}.weight") in state:
         widths.append(state[key].shape[0])
-    described = IdentityAdapter(widths, context_dim, device="meta").layers.state_dict()
+    described = IdentityAdapter(widths, context_dim, names=names, device="meta").layers.state_dict()
     same_keys(name, state, described)
     load_device = comfy.model_management.get_torch_device()
     offload_device = comfy.model_management.unet_offload_device()
     dtype = torch.float32 if comfy.model_management.is_device_cpu(load_device) else torch.float16
-    adapter = IdentityAdapter(widths, context_dim, device=offload_device, dtype=dtype)
+    adapter = IdentityAdapter(widths, context_dim, names=names, device=offload_device, dtype=dtype)
     adapter.layers.load_state_dict(dict(state))
     return core_patcher(adapter.eval(), load_device, offload_device)
 
 
 ADAPTER = Part("identity adapter", build_adapter, ("context_dim",))
+STACKED_ADAPTER = Part("stacked adapter", partial(build_adapter, names=STACKED), ("context_dim",))
 
 
 @dataclass(frozen=True)
 class Identities:
-    """K_n and V_n of each person, None for a person without an identity, and those of the null identity."""
+    """K_n and V_n of each person, None for a person without an identity, and those of the null identity.
+
+    Attributes:
+        stacked: whether they are read in one softmax with the text.
+    """
 
     persons: Sequence[KeysValues | None]
     null: KeysValues
+    stacked: bool = False
+
+    @property
+    def known(self) -> list[int]:
+        """The numbers of the persons with an identity."""
+        return [number for number, person in enumerate(self.persons) if person is not None]
 
     def of(self, place: Place, person: int | None) -> tuple[Tensor, Tensor]:
         """K and V at a place of person number `person`, who has an identity, or of the null one."""
@@ -126,4 +158,5 @@ def read_identities(
             made = adapter.model(identity.to(adapter.load_device, dtype))
         return {place: (k.to(keep), v.to(keep)) for place, (k, v) in zip(places, made, strict=False)}
 
-    return Identities([None if own is None else read(own) for own in tokens], read(null))
+    persons = [None if own is None else read(own) for own in tokens]
+    return Identities(persons, read(null), adapter.model.names == STACKED)

@@ -2,25 +2,51 @@
 
 import math
 from collections.abc import Sequence
+from enum import Enum
 
 import torch
-from comfy.ldm.modules.attention import attention_pytorch
 from einops import rearrange
 from torch import Tensor
 
-from ..geometry import FaceBox
-from ..resampling import own_regions
+from ..geometry import FaceBox, scaled_about_centre
+from ..resampling import covered_regions, own_regions
+
+MARGIN = 0.25
+HEAD = 1.8  # sides of the face box
 
 
-def level_regions(boxes: Sequence[FaceBox], level: tuple[int, int], latent: tuple[int, ...]) -> Tensor:
-    """m_n of every person on the grid of one level of the UNet, [N, h · w]; at every position they add up to 1.
+class Region(Enum):
+    """Which part of the picture is a person's."""
+
+    OWN = "own region"  # all to which their face is the nearest
+    FACE = "face"  # the face box with a margin (InstantFamily, Eq. 8); elsewhere nobody's
+    HEAD = "head"  # the face box 1.8 times as large
+
+
+def level_regions(
+    boxes: Sequence[FaceBox],
+    level: tuple[int, int],
+    latent: tuple[int, ...],
+    kind: Region = Region.OWN,
+    margin: float = MARGIN,
+) -> Tensor:
+    """m_n of every person on the grid of one level of the UNet, [N, h · w], by exact coverage of its cells.
+
+    Own regions add up to 1 at every position, the others to 1 or less.
 
     Args:
         level: (height, width) of the level.
         latent: (height, width) of the latent. An odd side of it that was halved leaves a last cell that reaches past
             the frame, which the regions allow for.
+        margin: of a face, in sides of its box, both sides together.
     """
-    return rearrange(own_regions(boxes, *level, frame=_frame(level, latent)), "n h w -> n (h w)")
+    frame = _frame(level, latent)
+    if kind == Region.OWN:
+        regions = own_regions(boxes, *level, frame=frame)
+    else:
+        scale = 1 + margin if kind == Region.FACE else HEAD
+        regions = covered_regions([scaled_about_centre(box, scale) for box in boxes], *level, frame=frame)
+    return rearrange(regions, "n h w -> n (h w)")
 
 
 def _frame(level: tuple[int, int], latent: tuple[int, ...]) -> tuple[float, float]:
@@ -50,11 +76,3 @@ def joint_bias(regions: Tensor, tokens: Sequence[int], prompt_tokens: int, share
     prompt = (1 - spoken_for * (1 - share)).log()[:, None].expand(-1, prompt_tokens)
     words = [regions[n].log()[:, None].expand(-1, tokens[n]) for n in speaking]
     return torch.cat([prompt, *words], dim=1)
-
-
-def joint_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, bias: Tensor) -> Tensor:
-    """softmax(q kᵀ/√d + bias) v for q [B, P, C], k and v [B, L, C], bias [P, L].
-
-    PyTorch's attention, whichever one the host was started with: SageAttention leaves masks out without a word.
-    """
-    return attention_pytorch(q, k, v, heads, mask=bias)

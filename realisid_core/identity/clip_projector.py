@@ -79,7 +79,11 @@ class CLIPProjectorEncoder:
         features = clip_features(image_encoder, crops)
         self._check(image_encoder, features)
         tokens = project(self.projector, features).mean(dim=0, keepdim=True)
-        return Encoded(tokens, crops, notes=PhotoPath.of(faces).differences(self.path))
+        return Encoded(tokens, crops, self.extra(features), PhotoPath.of(faces).differences(self.path))
+
+    def extra(self, features: Tensor) -> dict[str, Tensor]:
+        """What else is known of the person of these features, by name."""
+        return {}
 
     def null(self) -> Tensor:
         return project(self.projector, torch.zeros(1, *self.shape))

@@ -50,11 +50,16 @@ def apply(
     if any(person.embedding is not None for person in persons):
         for branch in (global_branch(realisid), local_branch(realisid)):
             positive, negative = apply_branch(branch, positive, negative, persons, Settings(any_size=any_size))
-        guidance = GUIDANCE.get(realisid.config.base, GUIDANCE["sdxl"])
-        model = replace(guidance, identity_guidance=guidance.identity_guidance * likeness).patch(model)
+        model = guided(realisid, model, likeness)
     if any(person.words is not None for person in persons):
         model = apply_attention(model, persons, any_size=any_size)
     return model, positive, negative
+
+
+def guided(realisid: RealisIDModel, model: ModelPatcher, likeness: float) -> ModelPatcher:
+    """MODEL with identity guidance at this base's scales, λ_i times `likeness`."""
+    guidance = GUIDANCE.get(realisid.config.base, GUIDANCE["sdxl"])
+    return replace(guidance, identity_guidance=guidance.identity_guidance * likeness).patch(model)
 
 
 def local_branch(realisid: RealisIDModel, control_net: ControlNet | None = None) -> LocalBranch:

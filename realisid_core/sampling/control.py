@@ -1,6 +1,7 @@
 """A branch, for all persons of a picture, as something that the host treats like any other ControlNet."""
 
 import copy
+import logging
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from functools import partial
 import comfy.model_base
 import torch
 from comfy.controlnet import ControlBase
-from comfy.patcher_extension import CallbacksMP
+from comfy.patcher_extension import CallbacksMP, WrappersMP
 from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from ..geometry import FaceBox
 from ..persons import Person
 from .batching import Batching, Reuse
 from .frames import Frame, Size
-from .rows import FRAME_KEY, ROW_KEY, IdentityMode, Row, distinct, read_rows, show_prompts
+from .rows import ATTENTION_KEY, FRAME_KEY, ROW_KEY, IdentityMode, Row, distinct, read_rows, show_prompts
 from .run_cache import RunCache
 from .settings import Settings
 
@@ -32,6 +33,7 @@ class Run:
     model: comfy.model_base.BaseModel
     reuse: Reuse
     cache: RunCache = field(default_factory=RunCache)
+    begun: bool = False
 
 
 class BranchControl(ControlBase):
@@ -101,6 +103,7 @@ class BranchControl(ControlBase):
     def get_control(self, x_noisy, t, cond, batched_number, transformer_options) -> Injection | None:
         assert self.run is not None, "the host calls pre_run first"
         show_prompts(transformer_options)
+        self._say_what_is_not_used(transformer_options)
         previous = None
         if self.previous_controlnet is not None:
             previous = self.previous_controlnet.get_control(x_noisy, t, cond, batched_number, transformer_options)
@@ -116,6 +119,18 @@ class BranchControl(ControlBase):
             return previous
         per_row = map_injection(lambda feature: feature[numbers], sums)
         return self.control_merge(per_row, previous, output_dtype=None)
+
+    def _say_what_is_not_used(self, transformer_options: dict) -> None:
+        """Once a run: the checkpoint has a part for the UNet, and MODEL does not have it on."""
+        assert self.run is not None
+        on_model = transformer_options.get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {})
+        if not self.run.begun and "adapter" in self.branch.realisid.parts and ATTENTION_KEY not in on_model:
+            logging.info(
+                "%s has an identity adapter, which this model has not: identities act through the branches only. "
+                "Put the model through Identity Attention.",
+                self.branch.realisid.name,
+            )
+        self.run.begun = True
 
     def _rows(self, sampling, x_noisy: Tensor, t: Tensor, cond: dict, whole: Size | None) -> list[Row]:
         """Each latent of the batch. `whole` is the size of the picture in cells, where the model's wrapper says it."""

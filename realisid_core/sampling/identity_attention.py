@@ -4,7 +4,8 @@
 
 The first term reads the prompt and, where m_n is not 0, the words of person n (InstantFamily, Eq. 6 and 7); M gives the
 prompt a smaller share there. The second is decoupled cross-attention (IP-Adapter) to the identity of person n. m_n is
-the person's own region.
+the person's own region, or a part of it. Stacked identities (InstantFamily) are read in the first term instead, behind
+the words (`attention.stacked`).
 
 Nothing is placed on the model but wrappers: at every call of the UNet the patches are laid round whatever other packs
 have put at the same places by then, so the order of nodes does not matter.
@@ -18,17 +19,18 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ..attention.decoupled import Identities
+from ..attention.regional import MARGIN, Region
+from ..attention.stacked import Mask
 from ..attention.unet_layers import cross_attentions
 from ..checks import check_flag, check_number, check_range
 from ..persons import Person
 from .control import BranchControl
 from .frames import Frame
-from .rows import FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, RowCondition, read_rows
+from .rows import ATTENTION_KEY, FRAME_KEY, ROW_KEY, WHOLE_FRAME, IdentityMode, RowCondition, read_rows
 from .settings import MOST_STRENGTH
-from .unet_call import Row, UnetCall
+from .unet_call import SHARE, Reading, Row, UnetCall
 
-KEY = "realisid_attention"
-SHARE = 0.05  # of 1, 0.37, 0.05 and 0, the one with the most right shirts on people for choosing
+MOST_MARGIN = 3.0
 PROMPT_KEY = "realisid_prompt"  # a model condition: GIVEN for the rows of a prompt, NULL for those of a negative one
 
 
@@ -43,6 +45,8 @@ class IdentityAttention:
         share: how much each token of the common prompt counts where somebody has words, beside 1 for each of theirs.
         percent_range: fractions of the noise schedule between which it acts.
         any_size: whether the whole picture may be sampled at another size than the boxes were drawn for.
+        region, margin: where an identity is read (`Region`); the margin is a face's, in sides of its box.
+        mask: what is made of stacked identities elsewhere (`Mask`).
 
     Raises:
         ValueError: a number that is none, or out of its range.
@@ -54,6 +58,9 @@ class IdentityAttention:
     share: float = SHARE
     percent_range: tuple[float, float] = (0.0, 1.0)
     any_size: bool = False
+    region: Region = Region.OWN
+    margin: float = MARGIN
+    mask: Mask = Mask.EXCLUDE
     made: dict = field(default_factory=dict, repr=False)  # during a run: biases, regions, keys and values on the device
 
     def __post_init__(self) -> None:
@@ -61,6 +68,7 @@ class IdentityAttention:
         check_number("common_prompt", self.share, 0.0, 1.0)
         check_range("", self.percent_range)
         check_flag("any_size", self.any_size)
+        check_number("margin", self.margin, 0.0, MOST_MARGIN)
 
     def patch(self, model):
         """A clone of the host's MODEL with this attention; the model itself where there is nothing to do.
@@ -78,7 +86,7 @@ class IdentityAttention:
             (WrappersMP.CALC_COND_BATCH, tell_frame),
             (WrappersMP.APPLY_MODEL, self.apply_model),
         ):
-            patched.add_wrapper_with_key(kind, KEY, wrapper)
+            patched.add_wrapper_with_key(kind, ATTENTION_KEY, wrapper)
         return patched
 
     @property
@@ -104,7 +112,7 @@ class IdentityAttention:
         if not isinstance(model.model, SDXL):
             kind = type(model.model).__name__
             raise ValueError(f"model is of type {kind}; Identity Attention works on SDXL and its fine-tunes. Load one.")
-        if model.wrappers.get(WrappersMP.APPLY_MODEL, {}).get(KEY):
+        if model.wrappers.get(WrappersMP.APPLY_MODEL, {}).get(ATTENTION_KEY):
             raise ValueError(
                 "model has passed through Identity Attention already. Use one such node, with everyone in its persons: "
                 "join them with Combine Persons."
@@ -138,7 +146,8 @@ class IdentityAttention:
         if self._acts_at(executor.class_obj.model_sampling, float(t.max())):
             rows = self._rows(x, options, c)
             identities = self.identities if self._has_identities else None
-            call = UnetCall(rows, self.words, self.share, identities, self.weight, x, self.made)
+            reading = Reading(self.share, self.weight, self.region, self.margin, self.mask)
+            call = UnetCall(rows, self.words, reading, identities, x, self.made)
             if call.acts:
                 options = call.added_to(options, cross_attentions(executor.class_obj.diffusion_model))
         return executor(x, t, c_concat, c_crossattn, control, options, **c)

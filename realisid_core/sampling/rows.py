@@ -17,6 +17,7 @@ from ..geometry import FaceBox
 
 ROW_KEY = "realisid_row"
 PROMPTS_KEY = "realisid_prompts"  # in transformer_options: for each prediction the number of its prompt in the guider
+ATTENTION_KEY = "realisid_attention"  # of Identity Attention's wrappers on a MODEL
 FRAME_KEY = "realisid_frame"  # in transformer_options: (height, width) of the whole latent, which areas are parts of
 
 Area = tuple[int, int, int, int]

@@ -9,10 +9,13 @@ from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
 
 from ..attention.decoupled import Identities
-from ..attention.regional import joint_attention, joint_bias, level_regions
+from ..attention.regional import MARGIN, Region, joint_bias, level_regions
+from ..attention.stacked import Mask, face_bias, face_factor, stacked_attention
 from ..attention.unet_layers import Place
 from ..geometry import FaceBox
 from .rows import IdentityMode
+
+SHARE = 0.05  # of 1, 0.37, 0.05 and 0, the one with the most right shirts on people for choosing
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,46 @@ class Row:
     identity: IdentityMode
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How words and identities are read.
+
+    Attributes:
+        share: weight of the prompt's tokens where somebody has words.
+        weight: of the identities.
+        region, margin: where an identity is read; words are read in the own region.
+        mask: what is made of stacked identities elsewhere.
+    """
+
+    share: float = SHARE
+    weight: float = 1.0
+    region: Region = Region.OWN
+    margin: float = MARGIN
+    mask: Mask = Mask.EXCLUDE
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What some rows read in one softmax with their prompt.
+
+    Attributes:
+        boxes: the persons', in those rows.
+        words: whether they read everybody's words.
+        faces: which stacked identities they read; None for none.
+    """
+
+    boxes: tuple[FaceBox, ...]
+    words: bool
+    faces: IdentityMode | None
+
+
 class UnetCall:
     """The patches of one call.
 
     Args:
         rows: one a latent of the batch x.
         words: for each person their own, [1, T, D], or None.
-        share: weight of the prompt's tokens where somebody has words.
-        identities: what is read beside the prompt, with weight `weight`; None for nothing.
+        identities: what is read beside the prompt or, stacked, with it; None for nothing.
         x: [B, C, H, W], the noisy latents.
         made: what has been made for this run of the sampler, and is kept for its next call.
     """
@@ -40,21 +75,30 @@ class UnetCall:
         self,
         rows: Sequence[Row],
         words: Sequence[Tensor | None],
-        share: float,
+        reading: Reading,
         identities: Identities | None,
-        weight: float,
         x: Tensor,
         made: dict,
     ):
-        self.words, self.share = words, share
-        self.identities, self.weight, self.made = identities, weight, made
+        self.words, self.how = words, reading
+        self.identities, self.made = identities, made
         self.latent = tuple(x.shape[-2:])
         self.prompt_tokens = 0  # of each row, while the words stand behind them
         speaks = any(own is not None for own in words)
-        shows = identities is not None
-        self.reading = _numbers((row.boxes if speaks and row.words else None for row in rows), x.device)
-        self.others = torch.tensor([i for i, row in enumerate(rows) if not (speaks and row.words)], device=x.device)
-        identity = ((row.identity, row.boxes) if shows and row.identity != IdentityMode.OFF else None for row in rows)
+        shows = identities is not None and bool(identities.known)
+        stacked = shows and identities is not None and identities.stacked
+
+        def joint(row: Row) -> Joint | None:
+            faces = row.identity if stacked and row.identity != IdentityMode.OFF else None
+            reads = speaks and row.words
+            return Joint(row.boxes, reads, faces) if reads or faces else None
+
+        joints = [joint(row) for row in rows]
+        self.reading = _numbers(joints, x.device)
+        self.speaks = any(each.words for each in self.reading)
+        self.others = torch.tensor([i for i, each in enumerate(joints) if each is None], device=x.device)
+        beside = shows and not stacked
+        identity = ((row.identity, row.boxes) if beside and row.identity != IdentityMode.OFF else None for row in rows)
         self.shown = _numbers(identity, x.device)
 
     @property
@@ -64,7 +108,7 @@ class UnetCall:
     def added_to(self, options: dict, places: Iterable[Place]) -> dict:
         """`transformer_options` with the patches: the words last of all, the attentions round what is there."""
         patches = dict(options.get("patches", {}))
-        if self.reading:
+        if self.speaks:
             patches["attn2_patch"] = [*patches.get("attn2_patch", []), self.append_words]
         replaced = options.get("patches_replace", {})
         there = replaced.get("attn2", {})
@@ -92,7 +136,7 @@ class UnetCall:
     def attend(self, place: Place, other: Callable | None, q: Tensor, k: Tensor, v: Tensor, extra: dict) -> Tensor:
         """An `attn2_replace`. `other` is what another pack has put there; it sees the prompt alone, as it would."""
         heads, words = extra["n_heads"], None
-        if self.reading:
+        if self.speaks:
             (k, own_k), (v, own_v) = (self._unpacked(packed, len(q)) for packed in (k, v))
             words = own_k, own_v
 
@@ -102,15 +146,14 @@ class UnetCall:
 
         if other is not None:
             out = other(q, k, v, extra)
-        elif words is None:
+        elif not self.reading:
             out = plain(slice(None))
         else:
             out = torch.empty_like(q)
             if len(self.others):
                 out[self.others] = plain(self.others)
-        for boxes, rows in self.reading.items():
-            assert words is not None
-            joint = self._joint(q[rows], k[rows], v[rows], words, heads, boxes, extra)
+        for key, rows in self.reading.items():
+            joint = self._joint(place, q[rows], k[rows], v[rows], words, heads, key, extra)
             if other is None:
                 out[rows] = joint
             else:
@@ -124,25 +167,55 @@ class UnetCall:
         prompts = rows * self.prompt_tokens
         return packed[0, :prompts].reshape(rows, self.prompt_tokens, -1), packed[:, prompts:]
 
-    def _joint(self, q, k, v, words: tuple[Tensor, Tensor], heads: int, boxes: tuple, extra: dict) -> Tensor:
+    def _joint(self, place, q, k, v, words: tuple[Tensor, Tensor] | None, heads: int, key: Joint, extra: dict):
+        """One softmax over the prompt, everybody's words and everybody's stacked identities: [B, P, C]."""
         level = self._level(q.shape[1], extra)
+        made = "bias", key, level, k.shape[1], q.dtype, q.device
+        bias, factor = self._once(made, lambda: self._bias(place, key, level, k.shape[1], q))
+        read = [(k, v)]
+        if key.words:
+            assert words is not None
+            read.append(words)
+        if key.faces:
+            made = "faces", place, key.faces, q.dtype, q.device
+            read.append(self._once(made, lambda: self._faces(place, key.faces, q)))
+        k, v = (torch.cat([each.expand(len(q), -1, -1) for each in part], dim=1) for part in zip(*read, strict=True))
+        return stacked_attention(q, k, v, heads, bias, factor)
 
-        def make() -> Tensor:
+    def _bias(self, place: Place, key: Joint, level: tuple[int, int], prompt_tokens: int, q: Tensor):
+        """β and, for the paper's product, M of all that is read: [P, L] each."""
+        bias = [q.new_zeros(q.shape[1], prompt_tokens)]
+        if key.words:
             tokens = [0 if own is None else own.shape[1] for own in self.words]
-            return joint_bias(level_regions(boxes, level, self.latent), tokens, k.shape[1], self.share).to(q)
+            own = level_regions(key.boxes, level, self.latent)
+            bias = [joint_bias(own, tokens, prompt_tokens, self.how.share).to(q)]
+        factor = [torch.ones_like(bias[0])]
+        if key.faces:
+            assert self.identities is not None
+            known, tokens = self.identities.known, self.identities.null[place][0].shape[1]
+            regions = self._regions(key.boxes, level)
+            bias.append(face_bias(regions, known, tokens, self.how.mask, self.how.weight).to(q))
+            factor.append(face_factor(regions, known, tokens).to(q))
+        literal = bool(key.faces) and self.how.mask == Mask.LITERAL
+        return torch.cat(bias, dim=1), torch.cat(factor, dim=1) if literal else None
 
-        bias = self._once(("bias", boxes, level, k.shape[1], q.dtype, q.device), make)
-        k, v = (torch.cat([a, b.expand(len(q), -1, -1)], dim=1) for a, b in zip((k, v), words, strict=True))
-        return joint_attention(q, k, v, heads, bias)
+    def _faces(self, place: Place, identity: IdentityMode | None, q: Tensor) -> tuple[Tensor, Tensor]:
+        """K_f and V_f of everybody with an identity, [1, N · T, C] each."""
+        assert self.identities is not None
+        known = self.identities.known
+        each = [self.identities.of(place, None if identity == IdentityMode.NULL else n) for n in known]
+        k, v = (torch.cat(part, dim=1).to(q) for part in zip(*each, strict=True))
+        return k, v
+
+    def _regions(self, boxes: Sequence[FaceBox], level: tuple[int, int]) -> Tensor:
+        return level_regions(boxes, level, self.latent, self.how.region, self.how.margin)
 
     def _decoupled(self, place, q: Tensor, heads: int, identity: IdentityMode, boxes: tuple, extra: dict) -> Tensor:
         """w Σ_n m_n ⊙ softmax(q K_nᵀ/√d) V_n over the persons with an identity; of the null one, K_∅ for every K_n."""
         assert self.identities is not None
         identities = self.identities
         level = self._level(q.shape[1], extra)
-        regions = self._once(
-            ("regions", boxes, level, q.dtype, q.device), lambda: level_regions(boxes, level, self.latent).to(q)
-        )
+        regions = self._once(("regions", boxes, level, q.dtype, q.device), lambda: self._regions(boxes, level).to(q))
 
         def read(who: int | None) -> Tensor:
             def make() -> tuple[Tensor, ...]:
@@ -152,11 +225,11 @@ class UnetCall:
             k, v = (value.expand(len(q), -1, -1) for value in known)
             return optimized_attention(q, k, v, heads, attn_precision=extra.get("attn_precision"))
 
-        persons = [n for n, known in enumerate(identities.persons) if known is not None]
+        persons, weight = identities.known, self.how.weight
         if identity == IdentityMode.NULL:
-            return self.weight * regions[persons].sum(0)[:, None] * read(None)
+            return weight * regions[persons].sum(0)[:, None] * read(None)
         terms = (regions[n, :, None] * read(n) for n in persons)
-        return self.weight * sum(terms, start=q.new_zeros(()))
+        return weight * sum(terms, start=q.new_zeros(()))
 
     def _once(self, key: Hashable, make: Callable):
         if key not in self.made:
