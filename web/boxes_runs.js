@@ -9,6 +9,8 @@ const OURS = /^RealisID_/
 /** The output of the boxes themselves; the others (preview, mask, sizes) would show the boxes, or know nothing of them. */
 const FACE_BOXES = 0
 const KEPT = 16
+/** As many runs of the server are looked through for earlier ones of a graph. */
+const RECALLED = 32
 /** The history has a run a moment after its end is told: how often, and after how many milliseconds, to look again. */
 const TRIES = 20
 const PAUSE = 150
@@ -22,13 +24,26 @@ const runs = new Map()
  */
 export async function noteRun(id) {
   for (let tries = 0; tries < TRIES; tries++) {
-    const answer = await api.fetchApi(`/history/${id}`).then((response) => response.json()).catch(() => ({}))
-    const [, , nodes, extra] = answer[id]?.prompt ?? []
-    const graph = extra?.extra_pnginfo?.workflow?.id
-    if (nodes && !graph) return
-    if (nodes) return keep(runs, graph, { nodes, outputs: { ...stillTrue(runs.get(graph), nodes), ...answer[id].outputs } })
+    const entry = (await history(`/${id}`))[id]
+    const graph = graphOf(entry)
+    if (graph && !runs.has(graph)) await recall(graph, id)
+    if (entry) return keepRun(graph, entry)
     await new Promise((resolve) => setTimeout(resolve, PAUSE))
   }
+}
+
+/** Take note of the runs of `graph` from before the page was loaded, but for run `id`, from the oldest on. */
+async function recall(graph, id) {
+  const entries = Object.entries(await history(`?max_items=${RECALLED}`))
+  for (const [other, entry] of entries) if (other !== id && graphOf(entry) === graph) keepRun(graph, entry)
+}
+
+const history = (path) => api.fetchApi(`/history${path}`).then((response) => response.json()).catch(() => ({}))
+
+const graphOf = (entry) => entry?.prompt?.[3]?.extra_pnginfo?.workflow?.id
+
+function keepRun(graph, { prompt: [, , nodes], outputs }) {
+  if (graph) keep(runs, graph, { nodes, outputs: { ...stillTrue(runs.get(graph), nodes), ...outputs } })
 }
 
 /** The picture of the graph's last run that was made with the boxes of `node`: a saved one, else a preview; or null. */

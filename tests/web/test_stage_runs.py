@@ -107,6 +107,15 @@ class TestRuns:
         stage.locate("[data-action=undo]").click()
         self.run(stage)  # the server has everything and tells nothing of the person
         assert seen.count() == 1
+        persons = stage.page.evaluate(
+            """async () => {
+                const history = await (await app.api.fetchApi('/history?max_items=1')).json()
+                const anew = await import('/extensions/comfyui-realisid/boxes_runs.js?anew' + node.id)
+                await anew.noteRun(Object.keys(history)[0])
+                return anew.personsOf(node).map(person => [person.box, Boolean(person.face)])
+            }"""
+        )
+        assert persons == [["Bo", True]], "a page that is loaded anew knows nobody"
 
     def test_pictures_that_are_no_result_of_the_boxes_do_not_lie_behind_them(self, stage):
         node = stage.page.evaluate("node.id")
