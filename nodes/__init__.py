@@ -16,7 +16,7 @@ from .from_photo import PersonFromPhoto
 from .guidance import IdentityGuidanceNode
 from .identity import IDEmbeddingNode
 from .instantid import LoadInstantID
-from .landmarks import FaceLandmarks
+from .landmarks import FaceLandmarks, RetargetFace
 from .miniature import LoadMiniature
 from .model import LoadModel
 from .parse import ParseFaces
@@ -33,6 +33,7 @@ NODES: list[type[io.ComfyNode]] = [
     DetectFaces,
     ParseFaces,
     FaceLandmarks,
+    RetargetFace,
     IDEmbeddingNode,
     LocationBoxes,
     BoxesFromFaces,

@@ -1,10 +1,12 @@
 """A photo straight to a person in a box: detection, parsing, ID embedding, landmarks and placing in one node."""
 
 from comfy_api.latest import io, ui
+from torch import Tensor
 
 from ..realisid_core.attention.own_words import words_of
 from ..realisid_core.from_photo import person_faces, pose_of
 from ..realisid_core.perception.faces import checked_image
+from ..realisid_core.perception.retarget import retarget_all
 from ..realisid_core.persons import embed_person, place
 from .notes import said
 from .persons import EARLIER, joined, on_the_stage
@@ -56,8 +58,8 @@ class PersonFromPhoto(io.ComfyNode):
                     "pose",
                     [io.Image, FaceLandmarks],
                     optional=True,
-                    tooltip="A photo whose head pose and expression to follow (its largest face), or landmarks. Not "
-                    "connected: as in the person's own photo.",
+                    tooltip="A photo whose head pose and expression to follow (its largest face), or landmarks. The "
+                    "shape of the face stays this person's. Not connected: as in the person's own photo.",
                 ),
                 io.Conditioning.Input(
                     "prompt",
@@ -91,6 +93,10 @@ class PersonFromPhoto(io.ComfyNode):
         landmarks = None if pose is None else pose_of(pose)
         faces = person_faces(realisid, checked_image(photo, "photo"), face)
         embedding, encoded = embed_person(realisid, clip_vision, faces)
+        if (
+            isinstance(pose, Tensor) and embedding.landmarks is not None
+        ):  # of a photo, which has a face shape of its own
+            landmarks = retarget_all({"frames": [[embedding.landmarks]]}, landmarks)
         person = place(embedding, boxes, box, landmarks, words=None if prompt is None else words_of(prompt))
         shown = ui.PreviewImage(encoded.seen, cls=cls).as_dict()
         if any(faces.others):

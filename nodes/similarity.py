@@ -5,13 +5,13 @@ import json
 import torch
 from comfy_api.latest import io, ui
 
-from ..realisid_core.geometry import FaceBoxes as Boxes
 from ..realisid_core.metrics.judges import AUTO, JUDGES, Judge, load_judge
 from ..realisid_core.metrics.scoring import Score, likeness, score_pictures, wanted_people
 from ..realisid_core.perception import Faces as FoundFaces
+from ..realisid_core.perception.faces import checked_image
 from .choices import chosen
 from .previews import scores_picture
-from .sockets import FaceBoxes, Faces, Persons, aliases, received
+from .sockets import FaceBoxes, Faces, Persons, aliases, connected, received
 
 WORDS = "likeness", "face similarity", "identity score", "same person", "arcface", "sface", "compare faces"
 
@@ -47,9 +47,11 @@ def _inputs(image: str) -> list[io.Input]:
 
 
 def _scored(image, persons, references, boxes, judge) -> tuple[list[list[Score]], Judge]:
+    image = checked_image(image)
+    connected(persons=persons, boxes=boxes)
     if references is not None:
         references = received("references", references, FoundFaces)
-    people = wanted_people(persons, references, None if boxes is None else received("boxes", boxes, Boxes))
+    people = wanted_people(persons, references, boxes)
     judging = load_judge(chosen("judge", judge, [AUTO, *JUDGES]))
     return score_pictures(image, people, judging), judging
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from onnx_files import recogniser_file
 
+from realisid_core.alignment import similarity
 from realisid_core.conditions.five_points import COLOURS, five_points_image, points_in_box
 from realisid_core.geometry import FaceBox
 from realisid_core.identity import arcface
-from realisid_core.identity.arcface import TEMPLATE, Recogniser, aligned, face_vectors, similarity
+from realisid_core.identity.arcface import TEMPLATE, Recogniser, aligned, face_vectors
 from realisid_core.identity.known_files import RECOGNISERS
 from realisid_core.identity.resampler import Resampler, shape_of
 from realisid_core.perception.faces import Face, Faces

@@ -1,5 +1,8 @@
 """Values that no socket of its kind ever carries: an API graph may write a number where a connection belongs."""
 
+from functools import cache
+
+import photos
 import pytest
 import torch
 from comfy_api.latest import io
@@ -15,6 +18,11 @@ def linked_inputs(node: type[io.ComfyNode]) -> list[str]:
     return [one.id for one in node.define_schema().inputs if one.get_io_type() not in WIDGETS]
 
 
+@cache
+def astronaut() -> dict:
+    return {"frames": [[photos.landmarks(photos.photo("astronaut"))]]}
+
+
 def given(node: type[io.ComfyNode]) -> dict[str, object]:
     """What a node needs to get as far as the input in question: its defaults, and what is always there."""
     known = {
@@ -25,6 +33,8 @@ def given(node: type[io.ComfyNode]) -> dict[str, object]:
         "realisid": miniature().realisid,
         "persons": (),
         "model": miniature().model,
+        "reference": astronaut(),
+        "donor": astronaut(),
     }
     inputs = {one.id: getattr(one, "default", None) for one in node.define_schema().inputs}
     values = {name: known.get(name, value) for name, value in inputs.items()}
@@ -40,5 +50,6 @@ CASES = [(node, name) for node in NODES for name in linked_inputs(node)]
 @pytest.mark.parametrize("node, name", CASES, ids=[f"{node.__name__}-{name}" for node, name in CASES])
 @pytest.mark.parametrize("value", [99, "99", {"a": 1}], ids=["number", "text", "object"])
 def test_another_kind_of_value_at_a_socket_is_named(node, name, value):
-    with pytest.raises(ValueError, match=rf"\b({name}|landmarks)\b" if name in ("faces", "pose") else rf"\b{name}\b"):
+    said = f"{name}|landmarks" if name in ("faces", "pose", "reference", "donor") else name
+    with pytest.raises(ValueError, match=rf"\b({said})\b"):
         node.execute(**(given(node) | {name: value}))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..alignment import similarity
 from .known_files import RECOGNISERS, sha256
 
 if TYPE_CHECKING:
@@ -21,17 +22,6 @@ TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 EXTERNAL_DATA = b"\x0a\x08location\x12"  # how an ONNX file says that a tensor is in another file
-
-
-def similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """[2, 3]: the rotation, uniform scale and shift that bring `points` nearest to `target`, both [N, 2] (Umeyama)."""
-    middle, target_middle = points.mean(0), target.mean(0)
-    centred, target_centred = points - middle, target - target_middle
-    u, stretch, vt = np.linalg.svd(target_centred.T @ centred / len(points))
-    sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])  # no mirror image
-    rotation = u * sign @ vt
-    scale = (stretch * sign).sum() / centred.var(0).sum()
-    return np.column_stack([scale * rotation, target_middle - scale * rotation @ middle])
 
 
 def aligned(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:

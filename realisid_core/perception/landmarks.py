@@ -54,23 +54,26 @@ def face_landmarks(faces: Faces, skip: bool = False) -> dict:
     return {"frames": frames, "image_size": (height, width), "connection_sets": connection_sets()}
 
 
-def checked_frames(landmarks: object) -> list[list[dict]]:
+def checked_frames(landmarks: object, name: str = "landmarks") -> list[list[dict]]:
     """The faces of each picture of a FACE_LANDMARKS value, ours or another's.
+
+    Args:
+        name: of the input, for messages.
 
     Raises:
         ValueError: where it is not that form: what it is, and which face lacks its points.
     """
     form = 'expected FACE_LANDMARKS, {"frames": a list of faces for each picture}.'
     if not isinstance(landmarks, dict):
-        raise ValueError(f"landmarks is {type(landmarks).__name__}; {form}")
+        raise ValueError(f"{name} is {type(landmarks).__name__}; {form}")
     frames = landmarks.get("frames")
     if not isinstance(frames, (list, tuple)):
-        raise ValueError(f"landmarks has {type(frames).__name__} for frames; {form}")
+        raise ValueError(f"{name} has {type(frames).__name__} for frames; {form}")
     for index, frame in enumerate(frames, 1):
         if not isinstance(frame, (list, tuple)):
-            raise ValueError(f"Picture {index} of landmarks is {type(frame).__name__}; expected a list of faces.")
+            raise ValueError(f"Picture {index} of {name} is {type(frame).__name__}; expected a list of faces.")
         for number, face in enumerate(frame, 1):
-            _check_points(face, f"Face {number} of picture {index} of landmarks")
+            _check_points(face, f"Face {number} of picture {index} of {name}")
     return [list(frame) for frame in frames]
 
 

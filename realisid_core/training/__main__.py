@@ -20,10 +20,17 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     _train_options(commands.add_parser("train", help="train the branches and the ID projector (Eq. 7)"))
     _prepare_options(commands.add_parser("prepare", help="pictures with captions → shards to train from"))
+    expressions = commands.add_parser("expressions", help="photos of many people → the basis of retargeting")
+    expressions.add_argument(
+        "--data", type=Path, required=True, help="folder with a subfolder of photos for each person, at least two each"
+    )
+    expressions.add_argument(
+        "--output", type=Path, required=True, help="file to write; the pack's is perception/weights/expressions.npz"
+    )
     options = vars(parser.parse_args(arguments))
     command = options.pop("command")
     try:
-        {"train": _train, "prepare": _prepare}[command](options)
+        {"train": _train, "prepare": _prepare, "expressions": _expressions}[command](options)
     except (ValueError, ImportError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -115,6 +122,13 @@ def _prepare(options: dict) -> None:
     rules = Rules(size, smallest, *(options.pop(name) for name in ("detector", "parser", "keep")))
     source = Photos(options.pop("images"), rules, options.pop("shard_size"))
     print(describe(prepare(Job(source=source, **options))))
+
+
+def _expressions(options: dict) -> None:
+    from .expressions import faces_of_folders, fit_basis
+
+    fit_basis(faces_of_folders(options["data"])).save(options["output"])
+    print(f"The basis is {options['output']}.")
 
 
 def _train(options: dict) -> None:

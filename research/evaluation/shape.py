@@ -15,17 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realisid_core.alignment import moved, similarity
 from realisid_core.bootstrap import find_host
+from realisid_core.canonical_face import STABLE, canonical_face
 
 from ..world import Identity, sample_family
-from ..world.canonical_face import canonical_face
 
 FILE = Path(__file__).with_name("shape.npz")
 FIRST = 19 << 33  # the fitted people's seeds
-STABLE = (
-    33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 98, 327, 10, 127, 356, 234, 454, 21, 251, 54, 284, 103, 332, 67, 297,
-    109, 338, 151, 9, 8,
-)  # fmt: skip
 COMPONENTS, DIRECTIONS = 40, 16  # of all faces; of those, the ones that tell people apart best
 SHRINKAGE = 0.1  # of the covariance within a person towards a sphere
 RIDGE_BLENDSHAPES, RIDGE_ANGLES = 1.0, 0.05
@@ -38,22 +35,12 @@ def aligned(face: dict) -> np.ndarray:
     own = face["landmarks_3d"][:, :2]
     points = np.column_stack((xy, z * np.sqrt(xy.var(0).sum() / own.var(0).sum())))
     there, here = canonical_face().vertices[list(STABLE)], points[list(STABLE)]
-    return similarity_aligned(points, here, there)
+    return moved(points, similarity(here, there))
 
 
 def _plane(face: dict) -> np.ndarray:
     """[956]: x and y of the aligned points."""
     return aligned(face)[:, :2].ravel()
-
-
-def similarity_aligned(points: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """`points` moved by the rotation, scale and shift that bring `here` closest to `there` (Umeyama 1991)."""
-    middle_here, middle_there = here.mean(0), there.mean(0)
-    a, b = here - middle_here, there - middle_there
-    u, s, vt = np.linalg.svd(b.T @ a)
-    sign = np.array((1, 1, np.sign(np.linalg.det(u @ vt))))
-    rotation = (u * sign) @ vt
-    return (points - middle_here) @ rotation.T * ((s * sign).sum() / (a**2).sum()) + middle_there
 
 
 def _explained(face: dict) -> np.ndarray:

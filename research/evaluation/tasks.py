@@ -62,12 +62,12 @@ def task(protocol: Protocol, number: int, seed: int = 0) -> Task:
         own = (seed << 24) + number * MOST_PEOPLE + place
         person = replace(person, identity=sample_identity(HELD_OUT + own))
         people.append(person)
-        references.append(portrait(person.identity, _facing_the_camera(own)))
+        references.append(portrait(person.identity, facing_the_camera(own)))
         donors.append(portrait(sample_identity(DONORS + own), person.pose))
     return Task(replace(scene, people=tuple(people)), tuple(references), tuple(donors))
 
 
-def _facing_the_camera(number: int) -> Pose:
+def facing_the_camera(number: int) -> Pose:
     """The pose of an ordinary portrait."""
     yaw, pitch, roll, smile = np.random.default_rng([HELD_OUT, number, 1]).uniform(-1, 1, 4) * (20, 10, 8, 0.6)
     return Pose(yaw=float(yaw), pitch=float(pitch), roll=float(roll), smile=max(0.0, float(smile)))

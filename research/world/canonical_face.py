@@ -1,19 +1,16 @@
-"""MediaPipe's canonical face: 468 vertices in centimetres (x right, y up, z to the viewer), texture coordinates.
+"""The rings of the canonical face, and how its mesh was read out of MediaPipe's own `face_landmarker.task`.
 
-`canonical_face.npz` beside this file was written by `python -m research.world.canonical_face TASK`,
-which reads it out of MediaPipe's own `face_landmarker.task` (Apache-2.0); nothing here needs MediaPipe to run.
+`python -m research.world.canonical_face TASK` writes the file of `realisid_core.canonical_face`.
 """
 
 import sys
 import zipfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-FILE = Path(__file__).with_name("canonical_face.npz")
+from realisid_core.canonical_face import FILE, CanonicalFace
 
 # Each ring runs round its hole: the upper edge first, from the outer corner; the right eye is the viewer's left.
 RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
@@ -24,18 +21,6 @@ OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
     150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
-
-
-class CanonicalFace(NamedTuple):
-    vertices: np.ndarray  # [468, 3] float32, cm
-    uv: np.ndarray  # [468, 2] float32 in 0..1, v downwards
-    triangles: np.ndarray  # [852, 3] int32, counter-clockwise seen from the front; the eyes and the mouth are holes
-
-
-@cache
-def canonical_face() -> CanonicalFace:
-    with np.load(FILE, allow_pickle=False) as stored:
-        return CanonicalFace(stored["vertices"], stored["uv"], stored["triangles"])
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

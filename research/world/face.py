@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .canonical_face import INNER_LIPS, LEFT_EYE, RIGHT_EYE, canonical_face
+from realisid_core.canonical_face import canonical_face
+
+from .canonical_face import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 from .identity import Identity
 from .mesh import Mesh, grid, grid_triangles
 from .pose import Pose

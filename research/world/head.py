@@ -4,7 +4,9 @@ from functools import cache
 
 import numpy as np
 
-from .canonical_face import LEFT_EYE, OVAL, RIGHT_EYE, canonical_face
+from realisid_core.canonical_face import canonical_face
+
+from .canonical_face import LEFT_EYE, OVAL, RIGHT_EYE
 from .identity import Identity
 from .mesh import Mesh, ellipsoid, grid, grid_triangles, tube
 

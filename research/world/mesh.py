@@ -28,16 +28,6 @@ class Mesh:
         return replace(self, vertices=(self.vertices - pivot) @ matrix.T + pivot)
 
 
-def normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """[V, 3] unit normals: the area-weighted mean over the triangles round each vertex."""
-    corners = vertices[triangles]
-    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    index = triangles.ravel()
-    each = np.repeat(faces, 3, axis=0)
-    total = np.stack([np.bincount(index, each[:, axis], len(vertices)) for axis in range(3)], 1).astype(np.float32)
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
-
-
 @cache
 def grid_triangles(rows: int, columns: int, closed: bool = False) -> np.ndarray:
     """Triangles of a grid of vertices whose rows run downwards and columns to the right, seen from outside."""

@@ -6,12 +6,14 @@ from functools import cache
 import cv2
 import numpy as np
 
+from realisid_core.canonical_face import normals
+
 from .background import paint_background
 from .body import limbs, torso
 from .face import face_fillings, shape_face
 from .hair import hair
 from .head import ears, glasses, neck, skin
-from .mesh import Mesh, normals
+from .mesh import Mesh
 from .scene import STUDIO, Light, Person, Scene
 from .style import apply_style
 from .texture import PATCHES, paint

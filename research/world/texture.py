@@ -5,7 +5,9 @@ from functools import cache, lru_cache
 import cv2
 import numpy as np
 
-from .canonical_face import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE, canonical_face
+from realisid_core.canonical_face import canonical_face
+
+from .canonical_face import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from .face import CREASES, EYEBALL, IRIS
 from .identity import HAIR_COLOURS, IRIS_COLOURS, LIP_COLOURS, Identity
 

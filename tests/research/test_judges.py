@@ -9,7 +9,7 @@ from research.evaluation import judges_training as training
 from research.evaluation import shape
 from research.evaluation.judges import CROP, SHAPES, FaceRecogniser, load_judge, recognise, weights_file
 from research.recipe.ahead import Ahead
-from research.world import Pose, portrait, render, sample_family, sample_person
+from research.world import portrait, render, sample_family, sample_person
 from research.world.identity import GEOMETRY
 
 FRESH = 30 << 33  # seeds that nothing else uses
@@ -72,14 +72,6 @@ def test_verification_of_noise_is_chance_and_of_clear_people_is_right():
     clear = F.normalize(noise[:, :1] + 0.05 * noise, dim=2)
     found = training.verification(clear, strangers)
     assert found.accuracy > 0.99 and found.same > 0.95
-
-
-def test_alignment_undoes_turn_size_and_place():
-    random = np.random.default_rng(0)
-    points = random.normal(size=(20, 3))
-    turn = Pose(yaw=30, pitch=-15, roll=40).rotation()
-    moved = 3.5 * points @ turn.T + (4, -2, 9)
-    np.testing.assert_allclose(shape.similarity_aligned(moved, moved[:12], points[:12]), points, atol=1e-9)
 
 
 @pytest.mark.skipif(not shape.FILE.is_file(), reason="SKIPPED: run python -m research.evaluation.shape fit.")
