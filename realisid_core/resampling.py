@@ -132,7 +132,7 @@ def covered_regions(
         frame: as for `own_regions`.
     """
     frame_height, frame_width = frame or (height, width)
-    covered = []
+    covered: list[Tensor] = []
     for box in boxes:
         x0, y0, x1, y1 = box.scaled(frame_width, frame_height)
         covered.append(axis_coverage(y0, y1, height)[:, None] * axis_coverage(x0, x1, width))
