@@ -47,7 +47,7 @@ class Bench:
 
     @torch.inference_mode()
     def call(self, people: int = 0) -> None:
-        options = {"cond_or_uncond": [0, 1], "optimized_attention_override": _pytorch}
+        options = dict(PYTORCH)
         if people:
             boxes = tuple(FaceBox(0.05 + 0.9 * i / people, 0.3, 0.1, 0.1) for i in range(people))
             rows = [Row(boxes, reads, IdentityMode.OFF) for reads in (True, False)]
@@ -60,6 +60,9 @@ class Bench:
 def _pytorch(_, *args, **kwargs) -> torch.Tensor:
     """PyTorch's attention, which runs on the meta device too."""
     return attention_pytorch(*args, **kwargs)
+
+
+PYTORCH = {"cond_or_uncond": [0, 1], "optimized_attention_override": _pytorch}
 
 
 def operations(run: Callable[[], None]) -> int:

@@ -15,6 +15,7 @@ import torch
 from einops import reduce
 from photos import EXAMPLES, pixels, side_by_side
 from PIL import Image
+from small_training import random_shards, training
 
 from realisid_core.geometry import from_pixels
 from realisid_core.identity.clip_projector import fingerprint_of
@@ -23,13 +24,13 @@ from realisid_core.miniature.loading import load_miniature
 from realisid_core.perception import crop_frame, detect_faces, face_landmarks
 from realisid_core.training import prepare as preparing
 from realisid_core.training.base import load_base
-from realisid_core.training.data import read_sample
+from realisid_core.training.data import read_faces, read_sample
 from realisid_core.training.photos import Photos, caption_of, read_candidates
 from realisid_core.training.pictures import Dropped, Rules, make_portrait, read_picture, square_crop
 from realisid_core.training.prepare import Job, describe, encoders, prepare
 from realisid_core.training.settings import Settings
 from realisid_core.training.setup import make_config
-from realisid_core.training.shards import DatasetInfo, Shards, is_done
+from realisid_core.training.shards import DatasetInfo, Shards, is_done, npy, read_npy, write_shard
 
 PACK = Path(__file__).resolve().parent.parent
 RULES = Rules(image_size=256, smallest_side=128)
@@ -276,3 +277,59 @@ def test_a_data_set_from_before_that_says_what_it_can(prepared, tmp_path):
     for base, expected in (("miniature", WORLD), ("sdxl", PhotoPath("yunet", "detector", 0.0, "landmarks", "face"))):
         (tmp_path / "dataset.json").write_text(json.dumps({**values, "base": base, "keep": "face"}))
         assert DatasetInfo.read(tmp_path).photo_path == expected
+
+
+def test_a_picture_of_several_people_is_kept_with_all_of_them(tmp_path):
+    """Shards of version 2; with one face asked for, they stay as they were."""
+    folder, output = tmp_path / "pictures", tmp_path / "shards"
+    folder.mkdir()
+    two = (side_by_side()[0].numpy() * 255).astype(np.uint8)
+    save(np.pad(two, ((256, 256), (0, 0), (0, 0)), constant_values=120), folder / "two people.png", "two people")
+    save(pixels("astronaut"), folder / "one.png", "one")
+    save(np.tile(two, (1, 2, 1)), folder / "four in a row.png", "four people")
+    report = prepare(job(output, folder, replace(RULES, faces=2)))
+    assert (report["kept"], report["dropped"]) == (2, {"more than 2 faces": 1})
+    assert (
+        "faces too far apart for a square"
+        in prepare(job(tmp_path / "more", folder, replace(RULES, faces=8)))["dropped"]
+    )
+    shards = Shards(output)
+    assert shards.info.format_version == 2
+    samples = {found[0].caption: found for found in (read_faces(shards, 0, row) for row in range(2))}
+    assert {caption: len(found) for caption, found in samples.items()} == {"one": 1, "two people": 2}
+    left, right = sorted(samples["two people"], key=lambda face: face.box.x)
+    assert left.box.x + left.box.width < right.box.x
+    assert not torch.equal(left.features, right.features)
+    assert torch.equal(left.latent, right.latent)
+    alone = make_portrait(candidate(folder / "one.png"), RULES)
+    assert np.allclose(alone.landmarks * 256, samples["one"][0].face["landmarks_xy"], atol=1e-3)
+
+
+def candidate(path: Path):
+    return next(iter(read_candidates([path])))
+
+
+def test_samples_of_several_faces_train_by_their_first_where_one_is_asked_for(tmp_path):
+    data = random_shards(tmp_path / "data")
+    one = read_sample(Shards(data), 0, 0)
+    assert len(read_faces(Shards(data), 0, 0)) == 1
+    (tmp_path / "several").mkdir()
+    replace(DatasetInfo.read(data), format_version=2).write(tmp_path / "several")
+    members = Shards(data).read(0, 0)
+    twice = {
+        name: npy(np.stack([read_npy(members[name])] * 2)) if name in ("features.npy", "landmarks.npy") else value
+        for name, value in members.items()
+    }
+    write_shard(tmp_path / "several", 0, [twice] * 4, {"dropped": {}})
+    several = read_sample(Shards(tmp_path / "several"), 0, 0)
+    assert several.box == one.box
+    assert torch.equal(several.features, one.features)
+    training(tmp_path / "several", tmp_path / "run", steps=1).run()
+
+
+def test_shards_of_a_later_version_are_refused(tmp_path):
+    data = random_shards(tmp_path / "data")
+    facts = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
+    (data / "dataset.json").write_text(json.dumps(facts | {"format_version": 3}), encoding="utf-8")
+    with pytest.raises(ValueError, match="format version 3; expected 1 or 2"):
+        DatasetInfo.read(data)

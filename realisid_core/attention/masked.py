@@ -33,12 +33,13 @@ def token_mask(boxes: Sequence[FaceBox], tokens: int, height: int, width: int, d
 
 @contextmanager
 def masked_cross_attention(
-    network: nn.Module, boxes: Sequence[FaceBox], tokens: int, latent: tuple[int, ...]
+    network: nn.Module, people: Sequence[Sequence[FaceBox]], tokens: int, latent: tuple[int, ...]
 ) -> Iterator[None]:
     """While it lasts, every cross-attention of `network` works under `token_mask` at its own resolution.
 
     Args:
-        boxes: one a person, in the order in which their `tokens` tokens each are stacked.
+        people: for each picture of the batch, or for all of them, the boxes: one a person, in the order in which their
+            `tokens` tokens each are stacked. Tokens behind those of a picture's last person are not seen.
         latent: (height, width) of the latent; the network halves it level by level.
     """
     biases: dict[tuple, Tensor] = {}
@@ -47,7 +48,9 @@ def masked_cross_attention(
         queries = args[0]
         key = (queries.shape[1], queries.device, queries.dtype)
         if key not in biases:
-            hidden = ~token_mask(boxes, tokens, *_grid(queries.shape[1], latent), queries.device)
+            grid = level_grid(queries.shape[1], latent)
+            seen = [token_mask(boxes, tokens, *grid, queries.device).mT for boxes in people]
+            hidden = ~torch.nn.utils.rnn.pad_sequence(seen, batch_first=True).mT
             biases[key] = queries.new_zeros(hidden.shape).masked_fill_(hidden, -torch.finfo(queries.dtype).max)
         options = {**kwargs.get("transformer_options", {}), "optimized_attention_override": _with_mask}
         return args, {**kwargs, "mask": biases[key], "transformer_options": options}
@@ -65,7 +68,7 @@ def _with_mask(_, *args, **kwargs) -> Tensor:
     return attention_pytorch(*args, **kwargs)
 
 
-def _grid(positions: int, latent: tuple[int, ...]) -> tuple[int, int]:
+def level_grid(positions: int, latent: tuple[int, ...]) -> tuple[int, int]:
     """(height, width) of the level that has so many positions."""
     height, width = latent
     while height * width > positions:

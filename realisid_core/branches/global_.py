@@ -58,7 +58,7 @@ class GlobalBranch(Branch):
     def features(self, inputs: Inputs, boxes: Sequence[FaceBox]) -> Injection:
         if len(boxes) == 1:
             return super().features(inputs, boxes)
-        with masked_cross_attention(self.network, boxes, self.null_tokens.shape[1], tuple(inputs.x.shape[-2:])):
+        with masked_cross_attention(self.network, [boxes], self.null_tokens.shape[1], tuple(inputs.x.shape[-2:])):
             return super().features(inputs, boxes)
 
     def options(self) -> tuple:

@@ -72,6 +72,18 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     add("--local-size", "side of the enlarged face in latent cells", type=int)
     add("--window", "side in latent cells of a part round the face to train on, 0 for the whole picture", type=int)
     add("--y-mode", "vector conditioning of the branches", choices=("sizes", "prompt"))
+    add("--family", "InstantFamily: stack up to so many faces of a picture; 0 trains RealisID", type=int)
+    add(
+        "--mask",
+        "InstantFamily: how tokens of others are hidden; literal is the paper's",
+        choices=("exclude", "literal"),
+    )
+    parser.add_argument(
+        "--no-unet",
+        dest="unet",
+        action="store_false",
+        help="InstantFamily: the ablation whose UNet reads no faces, only the branches do",
+    )
     parser.add_argument(
         "--no-crop",
         dest="crop",
@@ -89,6 +101,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_options(parser: argparse.ArgumentParser) -> None:
+    from ..geometry import MAX_BOXES
     from ..perception.parsing import KEEP, METHODS
 
     parser.add_argument(
@@ -107,6 +120,10 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep", choices=tuple(KEEP), default="face and hair", help="what the parser keeps of the face crop"
     )
+    parser.add_argument(
+        "--faces", type=int, choices=range(1, MAX_BOXES + 1), default=1,
+        help="keep pictures of up to so many faces, with all of them (default %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--processes", type=int, default=1, help="shards prepared at once (default %(default)s)")
     parser.add_argument("--shard-size", type=int, default=512, help="pictures to a shard (default %(default)s)")
 
@@ -119,7 +136,8 @@ def _prepare(options: dict) -> None:
 
     size = options.pop("image_size") or image_size(options["base"])
     smallest = options.pop("smallest_side") or size // 2
-    rules = Rules(size, smallest, *(options.pop(name) for name in ("detector", "parser", "keep")))
+    told = {name: options.pop(name) for name in ("detector", "parser", "keep", "faces")}
+    rules = Rules(size, smallest, **told)
     source = Photos(options.pop("images"), rules, options.pop("shard_size"))
     print(describe(prepare(Job(source=source, **options))))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..branches.local import PoseHint
+from ..conditions.location_mask import location_mask
 from ..geometry import LATENT_CELL, FaceBox, from_pixels
 from ..perception import crop_frame
 from .draws import draw
@@ -57,6 +58,14 @@ class Batch:
     sizes: list[tuple[int, ...]]
     sources: list[str]
 
+    def pictures(self) -> tuple:
+        """What else the trainee is told."""
+        return ()
+
+    def face_mask(self, height: int, width: int, device: torch.device) -> Tensor:
+        """`c_loc`, [B, 1, height, width]."""
+        return location_mask(self.boxes, height, width, device=device)
+
     def broken(self) -> list[str]:
         """The sources of samples with values that are not finite."""
         sums = self.latents.flatten(1).sum(1) + self.features.float().flatten(1).sum(1)
@@ -66,25 +75,38 @@ class Batch:
         values = {
             name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in vars(self).items()
         }
-        return Batch(**values)
+        return type(self)(**values)
 
 
 def read_sample(shards: Shards, shard: int, row: int) -> Sample:
-    """Sample `row` of shard `shard`."""
+    """Sample `row` of shard `shard`; where it has several faces, with the first."""
+    return read_faces(shards, shard, row)[0]
+
+
+def read_faces(shards: Shards, shard: int, row: int) -> list[Sample]:
+    """Sample `row` of shard `shard` once for each of its faces; version 1 has one."""
     members = shards.read(shard, row)
     facts = json.loads(members["json"])
     size = shards.info.image_size
-    face = face_of(read_npy(members["landmarks.npy"]), size)
-    return Sample(
+    landmarks, features = (read_npy(members[f"{name}.npy"]) for name in ("landmarks", "features"))
+    if landmarks.ndim == 2:
+        landmarks, features = landmarks[None], features[None]
+    faces = [face_of(points, size) for points in landmarks]
+    first = Sample(
         latent=torch.from_numpy(read_npy(members["latent.npy"])).float(),
-        features=torch.from_numpy(read_npy(members["features.npy"])),
-        face=face,
-        box=from_pixels(*crop_frame(face), size, size),
+        features=torch.from_numpy(features[0]),
+        face=faces[0],
+        box=from_pixels(*crop_frame(faces[0]), size, size),
         caption=facts["caption"],
         sizes=tuple(facts["sizes"]),
         thumbnail=members["jpg"],
         source=facts["source"],
     )
+    others = (
+        replace(first, features=torch.from_numpy(own), face=face, box=from_pixels(*crop_frame(face), size, size))
+        for own, face in zip(features[1:], faces[1:], strict=True)
+    )
+    return [first, *others]
 
 
 def windowed(sample: Sample, window: int, place: Sequence[float]) -> Sample:
@@ -153,6 +175,9 @@ def collate(items: Sequence[tuple]) -> Batch:
     )
 
 
+RunSamples.collate = staticmethod(collate)
+
+
 @dataclass(frozen=True)
 class Share:
     """The sample numbers of one process's batches: a batch of all processes is a consecutive stretch of the run."""
@@ -175,7 +200,7 @@ def batches(samples: RunSamples, share: Share, workers: int, pin: bool) -> Itera
         DataLoader(
             samples,
             batch_sampler=share,
-            collate_fn=collate,
+            collate_fn=samples.collate,
             num_workers=workers,
             pin_memory=pin,
             prefetch_factor=4 if workers else None,

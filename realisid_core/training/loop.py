@@ -15,6 +15,7 @@ from ..checkpoint import build, save_checkpoint
 from .base import Base, load_base
 from .data import Batch, RunSamples, Share, batches
 from .ema import averaged_model, prepared_average
+from .family import FamilySamples, new_trainee
 from .learning import merged
 from .precision import say_precision
 from .run_log import RunLog
@@ -24,7 +25,7 @@ from .shards import DatasetInfo, FreshShards, Shards
 from .start import start_from
 from .states import finish_state, newest_state, progress_of, states_in, unfinished_state
 from .step import batch_loss
-from .trainee import PART_NAMES, Trainee, recompute_in_backward
+from .trainee import Trainee, recompute_in_backward
 
 CHECKPOINT = "realisid.safetensors"
 VALIDATED = 256  # samples of the validation data, always the same with the same draws
@@ -68,7 +69,8 @@ class Training:
         self.data = self._samples_of(shards, settings.seed)
         self.validation = self._validation_data() if settings.validation else None
         torch.manual_seed(settings.seed)  # of the hint blocks and the projector: the same in every process
-        trainee = Trainee(self.base, self.config)
+        trainee = new_trainee(self.base, self.config, settings.unet)
+        self.names = trainee.names
         if settings.start_from:
             start_from(settings.start_from, trainee)
         trainee.learn_only(settings.train, working_dtype(settings, self.device))
@@ -98,7 +100,8 @@ class Training:
         s = self.settings
         hint = PoseHint(local_view(s.crop, s.local_size), s.outline)
         timesteps = len(self.base.model.model_sampling.sigmas)
-        return RunSamples(shards, hint, seed, timesteps, checked_window(s.window, shards.info))
+        options = shards, hint, seed, timesteps, checked_window(s.window, shards.info)
+        return FamilySamples(*options, family=s.family) if s.family else RunSamples(*options)
 
     def _validation_data(self) -> RunSamples:
         settings = replace(self.settings, data=self.settings.validation)
@@ -239,10 +242,10 @@ class Training:
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """The checkpoint's parts: averaged weights in float16 on the CPU."""
-        parts: dict[str, dict[str, Tensor]] = {name: {} for name in PART_NAMES.values()}
+        parts: dict[str, dict[str, Tensor]] = {}
         for key, value in merged(self.accelerator.get_state_dict(self.averaged)).items():
             part, _, rest = key.partition(".")
-            parts[PART_NAMES[part]][rest] = value.to("cpu", torch.float16)
+            parts.setdefault(self.names[part], {})[rest] = value.to("cpu", torch.float16)
         return parts
 
     def export(self, path: Path) -> None:
@@ -284,6 +287,8 @@ class Training:
                  "precision", "fresh", "train", "optimizer")  # fmt: skip
         settings = {name: getattr(self.settings, name) for name in names}
         count = None if self.settings.fresh else len(self.data.shards)
+        if not self.settings.unet:  # states of before there was such a choice do not name it
+            settings["unet"] = False
         return settings | asdict(self.config) | {"samples per step": self.samples_per_step, "number of samples": count}
 
     @property

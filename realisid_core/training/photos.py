@@ -32,12 +32,15 @@ class Photos:
 
     def __init__(self, images: str, rules: Rules, shard_size: int = 512):
         self.images, self.rules, self.shard_size = images, settled(rules), shard_size
-        self.image_size = self.rules.image_size
+        self.image_size, self.faces = self.rules.image_size, self.rules.faces
         parser = "none" if self.rules.keep == "everything" else self.rules.parser
         self.photo_path = PhotoPath(self.rules.detector, "landmarks", 0.0, parser, self.rules.keep)
 
     def settings(self) -> dict[str, object]:
-        return {"images": self.images, **asdict(self.rules)}
+        rules = asdict(self.rules)
+        if self.faces == 1:  # folders that were begun before there could be more
+            del rules["faces"]
+        return {"images": self.images, **rules}
 
     def items(self) -> list[str | list[str]]:
         """A tar's name, or the names of the pictures of a shard.

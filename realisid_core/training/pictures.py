@@ -1,6 +1,7 @@
 """From a picture somebody took to a square picture of one person, with all that training wants to know of the face."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,13 +29,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Portrait:
-    """A square picture of one person.
+    """A square picture of one person, or of several.
 
     Attributes:
         image: [S, S, 3] uint8 RGB.
         face_crop: what CLIP sees, [C, C, 3] in 0..1, irrelevant parts zero.
         landmarks: [478, 2] in fractions of the picture.
         sizes: SDXL's (height, width, crop top, crop left, target height, target width), in pixels.
+        others: crop and landmarks of each further face.
     """
 
     source: str
@@ -43,6 +45,12 @@ class Portrait:
     landmarks: np.ndarray
     caption: str
     sizes: tuple[int, ...]
+    others: Sequence[tuple[Tensor, np.ndarray]] = ()
+
+    @property
+    def faces(self) -> list[tuple[Tensor, np.ndarray]]:
+        """Crop and landmarks of each face."""
+        return [(self.face_crop, self.landmarks), *self.others]
 
 
 class Dropped(Exception):
@@ -59,6 +67,7 @@ class Rules:
         smallest_face: least relative size of the face box.
         detector: back end of the face detection.
         parser, keep: of the face parsing.
+        faces: at most so many in a picture.
     """
 
     image_size: int
@@ -67,6 +76,7 @@ class Rules:
     parser: str = "auto"
     keep: str = "face and hair"
     smallest_face: float = 1 / 16
+    faces: int = 1
 
 
 def make_portrait(candidate: Candidate, rules: Rules) -> Portrait:
@@ -79,29 +89,37 @@ def make_portrait(candidate: Candidate, rules: Rules) -> Portrait:
     original = picture.size
     picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     found = detect_faces(to_image(picture), rules.detector, required=False).faces[0]
-    if len(found) != 1:
-        raise Dropped("more than one face" if found else "no face")
+    if not 1 <= len(found) <= rules.faces:
+        many = "more than one face" if rules.faces == 1 else f"more than {rules.faces} faces"
+        raise Dropped(many if found else "no face")
     width, height = picture.size
-    left, top, side = square_crop(width, height, found[0].box)
-    if (found[0].box[2] - found[0].box[0]) / side < rules.smallest_face:
+    boxes = np.array([face.box for face in found])
+    around = (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())
+    left, top, side = square_crop(width, height, around)
+    if min(box[2] - box[0] for box in boxes) / side < rules.smallest_face:
         raise Dropped("face too small")
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2 - (left, top)
+    if len(found) > 1 and not ((middles >= 0) & (middles <= side)).all():
+        raise Dropped("faces too far apart for a square")
     scale = rules.image_size / side
     shape = (rules.image_size, rules.image_size)
     square = picture.resize(shape, Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
-    faces = Faces(to_image(square), [[moved(found[0], left, top, scale)]])
+    faces = Faces(to_image(square), [[moved(face, left, top, scale) for face in found]])
     landmarks = face_landmarks(faces, skip=True)["frames"][0]
-    if not landmarks:
+    if len(landmarks) != len(found):
         raise Dropped("no landmarks")
-    crop = masked_crops(parse_faces(faces, rules.parser, rules.keep), CROP_SIZE)[0]
-    if not crop.any():
+    crops = masked_crops(parse_faces(faces, rules.parser, rules.keep), CROP_SIZE)
+    if not crops.flatten(1).any(1).all():
         raise Dropped("face not parsed")
+    points = [face["landmarks_xy"] / rules.image_size for face in landmarks]
     return Portrait(
         candidate.source,
         np.asarray(square),
-        crop,
-        landmarks[0]["landmarks_xy"] / rules.image_size,
+        crops[0],
+        points[0],
         candidate.caption,
         (*original[::-1], round(top * scale), round(left * scale), *shape),
+        list(zip(crops[1:], points[1:], strict=True)),
     )
 
 

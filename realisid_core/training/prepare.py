@@ -24,7 +24,19 @@ from ..identity.photo_path import PhotoPath
 from ..miniature.loading import load_miniature
 from .base import MINIATURE, is_miniature, miniature_weights
 from .pictures import Portrait, contact_sheet, thumbnail
-from .shards import REPORT, DatasetInfo, Shards, is_done, npy, read_npy, shard_reports, write_atomically, write_shard
+from .shards import (
+    FORMAT_VERSION,
+    REPORT,
+    SEVERAL_FACES,
+    DatasetInfo,
+    Shards,
+    is_done,
+    npy,
+    read_npy,
+    shard_reports,
+    write_atomically,
+    write_shard,
+)
 
 AT_ONCE = 8  # pictures encoded together
 SIZE_STEP = 64  # pixels: eight latent cells, which the UNet halves twice, as SDXL is trained
@@ -37,10 +49,12 @@ class PictureSource(Protocol):
 
     Attributes:
         image_size: side of the square pictures, in pixels.
+        faces: at most so many faces in a sample.
         photo_path: from the photo to the crop that the image encoder sees.
     """
 
     image_size: int
+    faces: int
     photo_path: PhotoPath
 
     def settings(self) -> Mapping[str, object]:
@@ -144,14 +158,18 @@ def encode(job: Job, portraits: Iterator[Portrait], dropped: dict[str, list[str]
     while group := list(islice(portraits, AT_ONCE)):
         pixels = torch.from_numpy(np.stack([portrait.image for portrait in group])).float() / 255
         latents = vae.encode(pixels)
-        features = clip_features(clip_vision, torch.stack([portrait.face_crop for portrait in group]))
+        counts = [len(portrait.faces) for portrait in group]
+        crops = torch.stack([crop for portrait in group for crop, _ in portrait.faces])
+        features = clip_features(clip_vision, crops).split(counts)
         for portrait, latent, feature in zip(group, latents, features, strict=True):
             facts = {"caption": portrait.caption, "source": portrait.source, "sizes": portrait.sizes}
             arrays = {
                 "latent": latent.half().cpu().numpy(),
                 "features": feature.half().cpu().numpy(),
-                "landmarks": portrait.landmarks.astype(np.float32),
+                "landmarks": np.stack([points for _, points in portrait.faces]).astype(np.float32),
             }
+            if job.source.faces == 1:
+                arrays |= {name: arrays[name][0] for name in ("features", "landmarks")}
             if broken := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
                 dropped[f"{', '.join(broken)} not finite"].append(portrait.source)
                 continue
@@ -187,6 +205,7 @@ def dataset_info(job: Job) -> DatasetInfo:
         clip_width=width,
         clip_fingerprint=fingerprint_of(clip_vision),
         photo_path=job.source.photo_path,
+        format_version=FORMAT_VERSION if job.source.faces == 1 else SEVERAL_FACES,
     )
 
 
@@ -216,7 +235,7 @@ def _draw_sheet(shards: Shards, count: int = 64):
     for index in np.unique(np.linspace(0, len(shards) - 1, count).astype(int)):
         shard = int(np.searchsorted(ends, index, side="right"))
         members = shards.read(shard, int(index - (ends[shard] - shards.counts[shard])))
-        tiles.append((members["jpg"], read_npy(members["landmarks.npy"])))
+        tiles.append((members["jpg"], read_npy(members["landmarks.npy"]).reshape(-1, 478, 2)[0]))
     return contact_sheet(tiles)
 
 

@@ -41,8 +41,11 @@ def sample_grid(base: Base, realisid: RealisIDModel, data: RunSamples) -> Image.
 def sample_picture(base: Base, realisid: RealisIDModel, wanted: Sample, seed: int) -> Image.Image:
     """One picture by the host's sampler, with both branches and three-way guidance."""
     side = wanted.latent.shape[-1] * LATENT_CELL
-    tokens = project(realisid.part("id_projector", ModelPatcher), wanted.features[None].float())
-    person = Person(IDEmbedding(tokens), wanted.face, wanted.box, (side, side))
+    features = wanted.features[None].float()
+    tokens = project(realisid.part("id_projector", ModelPatcher), features)
+    extra = realisid.encoder.extra(features)  # pyright: ignore[reportAttributeAccessIssue] -- it reads CLIP's
+    embedding = IDEmbedding(tokens, method=realisid.config.method, extra=extra)
+    person = Person(embedding, wanted.face, wanted.box, (side, side))
     model, *prompts = realisid.method.apply(
         realisid, [person], base.patcher, base.prompt(wanted.caption), base.prompt("")
     )

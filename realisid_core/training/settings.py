@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ..config import RealisIDConfig, flag, matching, number, one_of, rule_of, shown, whole
+from ..geometry import MAX_BOXES
 from .learning import ALL, EXPECTED, can_learn
 from .precision import AUTO, DTYPES
 
@@ -33,6 +34,9 @@ class Settings:
     ema: decay of the weights' moving average, which is what the checkpoint holds; 0 keeps none.
     ema_on_cpu: keep that average in the computer's memory, not the accelerator's.
     local_size: side of the enlarged face region in latent cells.
+    family: InstantFamily: so many faces of a picture are stacked; 0 trains RealisID, on one face.
+    mask: InstantFamily: how tokens of others are hidden, "exclude" or the paper's "literal".
+    unet: InstantFamily: False trains the ablation whose UNet reads no faces.
     window: side in latent cells of the part of each picture, round the face, that is trained on; 0: the whole.
     outline: draw the face's outline into the pose-expression image.
     y_mode: the branches' vector conditioning, "sizes" or "prompt".
@@ -63,6 +67,9 @@ class Settings:
     ema: float = number(0.9999, 0, 1)
     ema_on_cpu: bool = flag(False)
     local_size: int = field(default=64, metadata=local_size_field.metadata)
+    family: int = whole(0, 0, MAX_BOXES)
+    mask: str = one_of("exclude", "exclude", "literal")
+    unet: bool = flag(True)
     window: int = 0
     outline: bool = flag(False)
     y_mode: str = one_of("sizes", "sizes", "prompt")
@@ -83,3 +90,5 @@ class Settings:
             if each.metadata and not rule_of(each).holds(value):
                 option = each.name.replace("_", "-")
                 raise ValueError(f"--{option} is {shown(value)}; expected {rule_of(each).expected}.")
+        if self.family and self.window:
+            raise ValueError(f"--window is {self.window}; expected 0 with --family, which trains on whole pictures.")

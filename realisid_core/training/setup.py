@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import torch
 from torch import nn
 
-from ..config import RealisIDConfig
+from ..config import InstantFamilyConfig, RealisIDConfig
 from ..geometry import LATENT_CELL
 from .base import Base
 from .precision import AUTO, DTYPES, chosen_precision
@@ -18,6 +18,7 @@ from .shards import DatasetInfo
 from .start import terms_of
 from .states import progress_of, states_in
 
+STACK_GRID = {"miniature": 4}  # side of the grid of face tokens; SDXL's is 7
 WINDOW_STEP = 8  # latent cells: the UNet halves them twice, and SDXL itself is trained on multiples of eight
 FUSED_ON = ("cpu", "cuda")  # where AdamW takes one pass over the weights, without temporary copies of them
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # of glibc's mallopt
@@ -79,7 +80,11 @@ def make_config(settings: Settings, base: Base, info: DatasetInfo) -> RealisIDCo
             f"The data in {settings.data} were prepared for {info.base} ({info.latent_channels} latent channels); "
             f"the base is {base.name} ({channels}). Prepare them with the same --base."
         )
-    config = RealisIDConfig(
+    family = {}
+    if settings.family:
+        family = {"stack_grid": STACK_GRID.get(base.name, 7), "family_ids": settings.family, "mask": settings.mask}
+    config = (InstantFamilyConfig if family else RealisIDConfig)(
+        **family,
         base=base.name,
         context_dim=base.unet_config["context_dim"],
         clip_vision=info.clip_vision,

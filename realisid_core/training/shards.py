@@ -5,8 +5,8 @@
 | member | what |
 | --- | --- |
 | `latent.npy` | VAE latent of the square picture, [C, H, W] float16 |
-| `features.npy` | CLIP's penultimate features of the masked crop, [T, W] float16 |
-| `landmarks.npy` | [478, 2] float32, fractions of the picture |
+| `features.npy` | CLIP's penultimate features of the masked crop, [T, W] float16; in version 2 [N, T, W], of N faces |
+| `landmarks.npy` | [478, 2] float32, fractions of the picture; in version 2 [N, 478, 2] |
 | `json` | `caption`, `source`, and `sizes`: SDXL's (height, width, crop top, crop left, target height, target width) |
 | `jpg` | the picture, small, to look at |
 
@@ -30,7 +30,7 @@ from ..identity.fingerprint import same_fingerprint
 from ..identity.photo_path import PhotoPath
 from .requirements import needed
 
-FORMAT_VERSION = 1
+FORMAT_VERSION, SEVERAL_FACES = 1, 2  # of samples with one face, and with several
 DATASET, SHARD, DONE = "dataset.json", "shard-{:06d}.tar", "shard-{:06d}.json"
 REPORT = "report.json"  # `prepare` has gone through everything
 SHARDS_AT_ONCE = 16
@@ -82,8 +82,11 @@ class DatasetInfo:
         if not path.is_file():
             raise ValueError(f"{folder} is not a prepared data set (no {DATASET} in it). Run `prepare` first.")
         values = json.loads(path.read_text(encoding="utf-8"))
-        if values.get("format_version") != FORMAT_VERSION:
-            raise ValueError(f"{path} has format version {values.get('format_version')}; expected {FORMAT_VERSION}.")
+        if values.get("format_version") not in (FORMAT_VERSION, SEVERAL_FACES):
+            raise ValueError(
+                f"{path} has format version {values.get('format_version')}; expected {FORMAT_VERSION} or "
+                f"{SEVERAL_FACES}. Update the pack."
+            )
         if "keep" in values:  # of a data set from before the rest was recorded
             values["photo_path"] = asdict(PhotoPath.before(values["base"], values.pop("keep")))
         return cls(**{**values, "photo_path": PhotoPath(**values["photo_path"])})

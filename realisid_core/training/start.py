@@ -1,18 +1,20 @@
 """What a training starts from, other than the base: a trained checkpoint, or InstantID's public IdentityNet."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from ..checkpoint import load_checkpoint
-from ..config import InstantIDConfig, RealisIDConfig
+from ..config import InstantFamilyConfig, InstantIDConfig, RealisIDConfig
 from ..model import module_of, same_keys
 from ..public_files import identity_net_parts, read_tensors
 
 if TYPE_CHECKING:
     from .trainee import Trainee
 
+REALISID_PARTS = ("local", "global", "id_projector")
 INSTANTID = "instantid:"  # before the name of IdentityNet's file
 HINT, OUT = "input_hint_block.", ("zero_convs.", "middle_block_out.")
 
@@ -42,12 +44,22 @@ def terms_of(what: str | Path | None) -> str:
 def _start_from_checkpoint(path: Path, trainee: "Trainee") -> None:
     """A whole RealisID checkpoint that was trained for the same."""
     trained = load_checkpoint(path)
-    if differing := trained.config.differences(trainee.config):
+    expected = trainee.config
+    grows = isinstance(expected, InstantFamilyConfig) and trained.config.method == RealisIDConfig.method
+    if grows:  # a family begins with RealisID's branches
+        expected = RealisIDConfig(
+            **{f.name: getattr(expected, f.name) for f in fields(RealisIDConfig) if f.name != "method"}
+        )
+    if differing := trained.config.differences(expected):
         raise ValueError(f"{trained.name} was trained with {differing}; fine-tune it with the same.")
-    if trained.parts.keys() != trainee.parts().keys():
-        raise ValueError(f"{trained.name} is not whole ({trained.describe()}); give one with all three parts.")
-    for name, module in trainee.parts().items():
-        module.load_state_dict(module_of(trained.parts[name]).state_dict())
+    wanted = {name: module for name, module in trainee.parts().items() if not grows or name in REALISID_PARTS}
+    if trained.parts.keys() != wanted.keys():
+        raise ValueError(f"{trained.name} is not whole ({trained.describe()}); give one with {', '.join(wanted)}.")
+    for name, module in wanted.items():
+        state = module_of(trained.parts[name]).state_dict()
+        module.load_state_dict({key.removeprefix("layers."): value for key, value in state.items()})
+    if grows:
+        trainee.begin_stack()  # pyright: ignore[reportAttributeAccessIssue] -- a FamilyTrainee
 
 
 def _start_from_identity_net(path: Path, trainee: "Trainee") -> None:

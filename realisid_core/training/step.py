@@ -5,7 +5,6 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from ..conditions.location_mask import location_mask
 from .base import Base
 from .data import Batch
 from .loss import add_noise, prediction_error, training_loss
@@ -22,19 +21,21 @@ def batch_loss(base: Base, trainee: nn.Module, batch: Batch, face_weight: float,
     noise, timesteps = batch.noise.to(device), batch.timesteps.to(device)
     x, sigma = add_noise(model, latents, noise, timesteps)
     context, y = conditioning(base, batch, device)
-    injection = trainee(
+    made = trainee(
         model.model_sampling.calculate_input(sigma, x),
         model.model_sampling.timestep(sigma),
         batch.boxes,
         batch.pose_images.to(device).float() / 255,
         batch.features.to(device).float(),
         y,
+        *batch.pictures(),
     )
+    injection, options = made if isinstance(made, tuple) else (made, {})
     control = {place: [feature.to(dtype) for feature in features] for place, features in injection.items()}
     rounded = dtype == torch.float32  # then autocast does what a base in half precision does by itself
     with nullcontext() if rounded else torch.autocast(device.type, enabled=False):
-        denoised = model.apply_model(x, sigma, c_crossattn=context, y=y, control=control, transformer_options={})
-    face = location_mask(batch.boxes, *latents.shape[-2:], device=device)
+        denoised = model.apply_model(x, sigma, c_crossattn=context, y=y, control=control, transformer_options=options)
+    face = batch.face_mask(latents.shape[-2], latents.shape[-1], device)
     return training_loss(prediction_error(model, denoised, latents, sigma), face, face_weight)
 
 

@@ -28,6 +28,8 @@ LOCAL_HINT, GLOBAL_HINT = 3, 1  # channels of the pose-expression image and of t
 class Trainee(nn.Module):
     """The local branch, the global branch and the ID projector; the sum of what both branches inject."""
 
+    names = PART_NAMES
+
     def __init__(self, base: Base, config: RealisIDConfig):
         super().__init__()
         self.config = config
@@ -42,7 +44,7 @@ class Trainee(nn.Module):
 
     def parts(self) -> dict[str, nn.Module]:
         """What learns, by the names that a checkpoint has for its parts."""
-        return {name: getattr(self, own) for own, name in PART_NAMES.items()}
+        return {name: getattr(self, own) for own, name in self.names.items() if hasattr(self, own)}
 
     def forward(
         self,
@@ -121,4 +123,11 @@ def recompute_in_backward(*networks: nn.Module) -> None:
     for network in networks:
         for block in network.modules():
             if isinstance(block, (ResBlock, BasicTransformerBlock)):
-                block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
+                block.forward = partial(_recomputed, block.forward)
+
+
+def _recomputed(forward, *args, **kwargs):
+    """`forward`, checkpointed with `transformer_options` as they are now: later the host notes other blocks in them."""
+    if "transformer_options" in kwargs:
+        kwargs["transformer_options"] = dict(kwargs["transformer_options"])
+    return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)

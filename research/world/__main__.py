@@ -72,7 +72,8 @@ def prepare(options: argparse.Namespace) -> None:
 
     size = options.image_size or image_size(options.base)
     world = options.world or (2 if architecture_in(miniature_weights(options.base)) == SECOND else 1)
-    source = WorldPictures(options.seed, options.pictures, size, options.people, world, options.shard_size)
+    people = max(options.people, options.faces)
+    source = WorldPictures(options.seed, options.pictures, size, people, world, options.shard_size, faces=options.faces)
     job = core.Job(options.output, options.base, source, options.clip_vision, options.processes)
     print(core.describe(core.prepare(job)))
 
@@ -89,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     shards.add_argument("--clip-vision", help="the image encoder's file; the miniature brings its own")
     shards.add_argument("--image-size", type=int, help="side in pixels (the miniature's)")
     shards.add_argument("--people", type=int, choices=(1, 2, 3), default=3, help="at most, in a picture (%(default)s)")
+    shards.add_argument(
+        "--faces", type=int, choices=(1, 2, 3, 4), default=1, help="keep so many of each picture (%(default)s)"
+    )
     shards.add_argument("--world", type=int, choices=(1, 2), help="whose people (those of the base's own world)")
     shards.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     shards.add_argument("--shard-size", type=int, default=512, help="pictures in a shard (%(default)s)")

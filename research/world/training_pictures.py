@@ -14,6 +14,7 @@ from . import Person, caption, placed_caption, render, sample_scene, vary
 from .references import reference_crop
 
 PEOPLE = (0.6, 0.25, 0.15)  # how often one, two, three people
+FAMILY = (0.3, 0.3, 0.2, 0.2)  # and one to four, where all of them are learnt from
 OVERLAPPING = 0.25  # of the pictures of several people
 REFERENCE_SIDES = (0.25, 0.6)  # relative sizes of the face in the picture that the ID embedding is made from
 
@@ -29,6 +30,7 @@ class WorldPictures:
         people: at most so many in a picture.
         world: whose people (`sample_scene`).
         shard_size: pictures in a shard.
+        faces: with how many of them at most each picture comes.
         photo_path: what the checkpoint will say of the crops; of the masks, the widest of those that come up.
     """
 
@@ -39,9 +41,13 @@ class WorldPictures:
     world: int = 2
     shard_size: int = 512
     photo_path: PhotoPath = WORLD
+    faces: int = 1
 
     def settings(self) -> dict[str, object]:
-        return asdict(self)
+        settings = asdict(self)
+        if self.faces == 1:  # folders that were begun before there could be more
+            del settings["faces"]
+        return settings
 
     def items(self) -> list[list[int]]:
         """The first picture's number and the one after the last."""
@@ -52,25 +58,28 @@ class WorldPictures:
         return (self.portrait(number) for number in range(*item))
 
     def portrait(self, number: int) -> Portrait:
-        """Picture `number`: its first person's landmarks, and that person's face from another picture.
+        """Picture `number`: the landmarks of its first `faces` people, and their faces from other pictures.
 
         The ID embedding comes from another pose, in other clothes and light: what a collection of photos cannot give,
         and what makes the branches take pose and expression from the landmarks alone. Others in the picture are in its
         caption only. People come in random order, so the first may stand anywhere.
         """
         rng = np.random.default_rng([self.seed, number])
-        shares = np.array(PEOPLE[: self.people])
+        shares = np.array((PEOPLE if self.faces == 1 else FAMILY)[: self.people])
         count = int(rng.choice(len(shares), p=shares / shares.sum())) + 1
         overlap = count > 1 and rng.random() < OVERLAPPING
         scene = sample_scene(rng, people=count, overlap=overlap, world=self.world)
         drawn = render(scene, self.image_size)
+        people = zip(scene.people[: self.faces], drawn.landmarks, strict=False)
+        faces = [(self._reference(person, rng), points / self.image_size) for person, points in people]
         return Portrait(
             source=f"world {self.world}, seed {self.seed}, picture {number}",
             image=drawn.image,
-            face_crop=self._reference(scene.people[0], rng),
-            landmarks=drawn.landmarks[0] / self.image_size,
+            face_crop=faces[0][0],
+            landmarks=faces[0][1],
             caption=(placed_caption if self.world == 2 else caption)(scene),
             sizes=(self.image_size, self.image_size, 0, 0, self.image_size, self.image_size),
+            others=faces[1:],
         )
 
     def _reference(self, person: Person, rng: np.random.Generator) -> Tensor:

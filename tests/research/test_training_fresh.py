@@ -136,3 +136,15 @@ def test_readers_in_other_processes_wait_too(tmp_path):
     sources = [source for batch in islice(stream, 4) for source in batch.sources]
     later.join()
     assert len(set(sources)) == 8
+
+
+def test_a_world_picture_comes_with_all_its_people():
+    """The first of them as where one is asked for, if the picture is of as many."""
+    source = WorldPictures(seed=1, pictures=100, image_size=96, people=4, faces=4)
+    pictures = [source.portrait(number) for number in range(12)]
+    assert {len(picture.faces) for picture in pictures} >= {1, 2, 3}
+    for picture in pictures:
+        middles = [points.mean(0) for _, points in picture.faces]
+        assert all(abs(a - b).max() > 0.02 for i, a in enumerate(middles) for b in middles[:i])
+        assert all(crop.any() for crop, _ in picture.faces)
+    assert "faces" not in WorldPictures(seed=1, pictures=1, image_size=96).settings()
