@@ -78,12 +78,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         "InstantFamily: how tokens of others are hidden; literal is the paper's",
         choices=("exclude", "literal"),
     )
-    parser.add_argument(
-        "--no-unet",
-        dest="unet",
-        action="store_false",
-        help="InstantFamily: the ablation whose UNet reads no faces, only the branches do",
-    )
+    parser.add_argument("--no-unet", dest="unet", action="store_false", help="InstantFamily: the UNet reads no faces")
     parser.add_argument(
         "--no-crop",
         dest="crop",
