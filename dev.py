@@ -56,6 +56,9 @@ REQUIREMENTS = [PACK / "requirements.txt", PACK / "requirements-dev.txt", PACK /
 LOCK = PACK / "requirements-lock.txt"
 WITHOUT_DEPENDENCIES = ["facenet-pytorch==2.6.0"]  # pins a torch of 2024, runs on today's
 
+# Two processes, each with whole files of tests; `-n 0` after `test` runs them in one.
+WORKERS = ["-n", "2", "--dist", "loadfile"]
+
 SYSTEM_LIBRARIES = {"GL": "libgl1", "EGL": "libegl1", "GLESv2": "libgles2", "gthread-2.0": "libglib2.0-0"}
 BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
 
@@ -84,9 +87,10 @@ def main() -> int:
     if options.command != "test":
         device = ["--gpu"] if options.gpu else []
         return run(f"headless.{options.command}", *device, *rest)
+    environment.setdefault("OMP_NUM_THREADS", "1")  # small tensors: two processes gain more than two threads
+    rest = [*WORKERS, *rest]
     if options.quick:
         rest = ["-m", "quick or not slow", *rest]
-        environment.setdefault("OMP_NUM_THREADS", "1")  # small tensors; the type checker has the other core
     else:
         environment["REALISID_FRONTEND"] = str(newer_frontend())
     types = subprocess.Popen(
