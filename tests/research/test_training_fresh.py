@@ -57,7 +57,7 @@ def test_a_picture_of_the_world_depends_on_seed_and_number_alone():
 def test_pictures_of_the_world_have_one_to_three_people_and_every_mask():
     source = WorldPictures(seed=1, pictures=100, image_size=96)
     portraits = [source.portrait(number) for number in range(24)]
-    assert {portrait.caption.split(" wearing")[0] for portrait in portraits} == {
+    assert {portrait.caption.split(" wearing")[0].split(",")[0] for portrait in portraits} == {
         "a person",
         "two persons",
         "three persons",
