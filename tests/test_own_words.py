@@ -25,7 +25,7 @@ def spoken(text: str, index: int, **inputs):
 
 def attention(persons, realisid=None, model=None, **options):
     inputs = {"weight": 0.8, "start": 0.0, "end": 1.0, **options}
-    return IdentityAttentionNode.execute(model or miniature().model, persons, realisid=realisid, **inputs).args[0]
+    return IdentityAttentionNode.execute(model or miniature().model, tuple(persons), realisid=realisid, **inputs).args[0]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_the_branches_leave_out_who_has_no_identity(conditionings):
 
 
 def test_where_there_is_nothing_to_do_the_node_says_so():
-    someone = (person(1, LEFT),)
+    someone = [person(1, LEFT)]
     with pytest.raises(ValueError, match=r"no realisid is connected, so there is nothing to do\. Connect prompt"):
         apply_attention(miniature().model, someone)
     with pytest.raises(ValueError, match="miniature has no identity adapter, so there is nothing to do"):
