@@ -74,5 +74,5 @@ class LocalBranch(Branch):
     def options(self) -> tuple:
         return *super().options(), self.pose_hint
 
-    def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> Sequence[float]:
+    def shares(self, boxes: Sequence[FaceBox], height: int, width: int) -> Tensor | Sequence[float]:
         return [1.0] * len(boxes)
