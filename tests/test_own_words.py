@@ -25,7 +25,8 @@ def spoken(text: str, index: int, **inputs):
 
 def attention(persons, realisid=None, model=None, **options):
     inputs = {"weight": 0.8, "start": 0.0, "end": 1.0, **options}
-    return IdentityAttentionNode.execute(model or miniature().model, tuple(persons), realisid=realisid, **inputs).args[0]
+    everybody = tuple(persons)
+    return IdentityAttentionNode.execute(model or miniature().model, everybody, realisid=realisid, **inputs).args[0]
 
 
 @pytest.fixture(scope="module")
