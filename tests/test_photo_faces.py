@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import folder_paths
 import numpy as np
@@ -51,7 +52,8 @@ def ask(*bodies: bytes | dict, charset: str = "utf-8") -> list[tuple[int, dict]]
         finally:
             await runner.cleanup()
 
-    return asyncio.run(talk())
+    with ThreadPoolExecutor(1) as thread:  # a browser of other tests may have a loop in this one
+        return thread.submit(asyncio.run, talk()).result()
 
 
 def wanted(filename: str, **changes) -> dict:

@@ -38,7 +38,10 @@ async function recall(graph, id) {
   for (const [other, entry] of entries) if (other !== id && graphOf(entry) === graph) keepRun(graph, entry)
 }
 
-const history = (path) => api.fetchApi(`/history${path}`).then((response) => response.json()).catch(() => ({}))
+const history = (path) => api.fetchApi(`/history${path}`).then((response) => response.text()).then(parsed).catch(() => ({}))
+
+/** JSON as Python writes it: one NaN in anybody's run must not hide all runs. */
+const parsed = (text) => JSON.parse(text.replace(/(?<=[[:,] ?)(NaN|-?Infinity)(?=[,\]} ])/g, "null"))
 
 const graphOf = (entry) => entry?.prompt?.[3]?.extra_pnginfo?.workflow?.id
 
