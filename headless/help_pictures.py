@@ -111,7 +111,7 @@ def strips(result: Result) -> Iterator[tuple[str, Image.Image]]:
         "detect_faces": ("found", "found_grace"),
         "parse_faces": ("parsed", "crop"),
         "face_landmarks": ("landmarks", "pose"),
-        "retarget_face": ("pose_grace", "pose_retargeted"),
+        "retarget_face": ("pose_outlined", "pose_retargeted"),
         "id_embedding": ("found", "embedding"),
         "location_mask": ("layout", "mask"),
         "boxes_from_faces": ("found_group", "boxes_of_group"),
@@ -189,6 +189,8 @@ def workflow() -> dict[str, dict]:
     preview("pose", ["landmarks", 1])
     add("landmarks_grace", "RealisID_FaceLandmarks", faces=["found_grace", 0], size=512, outline=False)
     preview("pose_grace", ["landmarks_grace", 1])
+    add("outlined", "RealisID_FaceLandmarks", faces=["found_grace", 0], size=512, outline=True)
+    preview("pose_outlined", ["outlined", 1])
     add("retargeted", "RealisID_RetargetFace", reference=["found", 0], donor=["landmarks_grace", 0], size=512)
     preview("pose_retargeted", ["retargeted", 1])
 

@@ -5,12 +5,14 @@ with memory applies to it. A part may be absent: an ablation, or someone's own C
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import comfy.utils
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -48,18 +50,36 @@ def load_checkpoint(path: str | Path) -> RealisIDModel:
             number. All of it is checked before a network is built.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".safetensors", ".sft"):
-        raise ValueError(f"{path.name} is not a .safetensors file, and RealisID reads no other.")
-    try:
+    with _reading(path):
         state, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
-    except Exception as error:  # what the host's readers raise differs by version and by what is broken
-        raise ValueError(
-            f"{path.name} cannot be read as .safetensors ({error}); it may be cut short. Download it again."
-        ) from error
     try:
         return build(_config(metadata or {}, state), state, path.stem)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
+
+
+def read_config(path: str | Path) -> Config:
+    """What a checkpoint says of itself; its tensors are not read. Raises ValueError as `load_checkpoint` does."""
+    path = Path(path)
+    with _reading(path), safe_open(str(path), "pt") as file:
+        metadata, keys = file.metadata(), list(file.keys())
+    try:
+        return _config(metadata or {}, keys)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a reader raises inside, as a sentence that names the file."""
+    if path.suffix.lower() not in (".safetensors", ".sft"):
+        raise ValueError(f"{path.name} is not a .safetensors file, and RealisID reads no other.")
+    try:
+        yield
+    except Exception as error:  # what readers raise differs by version and by what is broken
+        raise ValueError(
+            f"{path.name} cannot be read as .safetensors ({error}); it may be cut short. Download it again."
+        ) from error
 
 
 def build(config: Config, state: Mapping[str, Tensor], name: str) -> RealisIDModel:
@@ -85,9 +105,9 @@ def _network(name: str, state: Mapping[str, Tensor], config: Config) -> Network:
     return part.build(name, state, **{field: getattr(config, field) for field in part.reads})
 
 
-def _config(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> Config:
+def _config(metadata: Mapping[str, str], keys: Iterable[str]) -> Config:
     if METADATA_KEY not in metadata:
-        found = ", ".join(list(state)[:3]) or "no tensors"
+        found = ", ".join(list(keys)[:3]) or "no tensors"
         raise ValueError(f"this is not a RealisID checkpoint: it has no RealisID config; it holds {found}, …")
     written = metadata[METADATA_KEY]
     try:

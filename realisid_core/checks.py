@@ -1,7 +1,12 @@
-"""What a number that somebody sets may be."""
+"""What a number that somebody sets may be, and what others' errors say."""
 
 import math
 from typing import Any
+
+
+def first_line(error: Exception) -> str:
+    """What a reader of files says is wrong, short enough for a sentence; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def check_number(name: str, value: Any, least: float, most: float) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import build
+from .checks import first_line
 from .config import InstantIDConfig
 from .identity.known_files import ADAPTERS, IDENTITY_NETS, KnownFile
 from .methods.instantid import with_recogniser
@@ -74,10 +75,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except ValueError:
         raise
     except Exception as error:  # what readers raise differs by version and by what is broken
-        words = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ValueError(
-            f"it cannot be read as weights ({words}). It may be cut short, or hold more than weights, which is "
-            "refused. Download it again from where it was published."
+            f"it cannot be read as weights ({first_line(error)}). It may be cut short, or hold more than weights, "
+            "which is refused. Download it again from where it was published."
         ) from error
     raise ValueError(f"it is not a file of weights; expected .safetensors or {', '.join(PICKLES)}.")
 

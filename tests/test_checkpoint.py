@@ -10,7 +10,7 @@ from comfy.model_patcher import ModelPatcher
 from pictures import miniature
 from safetensors.torch import save_file
 
-from realisid_core.checkpoint import load_checkpoint, save_checkpoint
+from realisid_core.checkpoint import load_checkpoint, read_config, save_checkpoint
 from realisid_core.config import RealisIDConfig
 from realisid_core.model import module_of
 
@@ -266,11 +266,21 @@ def test_a_structure_that_is_none_is_refused_in_a_sentence(path, base, key, valu
         load_checkpoint(path)
 
 
+def test_what_a_checkpoint_says_of_itself_is_read_without_its_tensors(path):
+    save_raw(path, json.dumps(config_of(terms="research only")))
+    assert read_config(path) == load_checkpoint(path).config and read_config(path).terms == "research only"
+    save_raw(path, json.dumps(config_of(crop="false")))
+    for reader in (read_config, load_checkpoint):
+        with pytest.raises(ValueError, match=r"^someone\.safetensors: the config's crop is \"false\""):
+            reader(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 64, b"PK\x03\x04" + b"0" * 100, b"\x10\0\0\0\0\0\0\0{}"])
 def test_a_file_that_is_no_safetensors_is_refused_in_a_sentence(path, content):
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"someone\.safetensors cannot be read as \.safetensors"):
-        load_checkpoint(path)
+    for reader in (read_config, load_checkpoint):
+        with pytest.raises(ValueError, match=r"someone\.safetensors cannot be read as \.safetensors"):
+            reader(path)
 
 
 def test_a_pickle_is_never_read(tmp_path):

@@ -16,7 +16,6 @@ from ..config import InstantFamilyConfig
 from ..identity.stack import STACK_PROJECTOR, StackEncoder
 from ..model import Conditioning, Method, RealisIDModel
 from ..persons import Person
-from ..sampling.apply import Settings, apply_branch
 from ..sampling.apply_attention import ADAPTER, apply_attention
 from . import realisid as branches
 
@@ -25,18 +24,8 @@ WEIGHT = 1.0  # as trained
 
 def encoder(realisid: RealisIDModel) -> StackEncoder:
     """Photos → masked crops → CLIP → both projectors."""
-    config = realisid.config
-    assert isinstance(config, InstantFamilyConfig)
     stack = realisid.part("stack_projector", ModelPatcher) if ADAPTER in realisid.parts else None
-    return StackEncoder(
-        stack,
-        realisid.part("id_projector", ModelPatcher),
-        config.clip_tokens,
-        config.clip_width,
-        config.clip_vision,
-        config.clip_fingerprint,
-        config.photo_path,
-    )
+    return StackEncoder(stack, *branches.encoder_options(realisid))
 
 
 def global_branch(
@@ -59,10 +48,8 @@ def apply(
     any_size: bool = False,
 ) -> tuple[ModelPatcher, Conditioning, Conditioning]:
     """Branches and guidance as RealisID's; the adapter and own words on MODEL. `likeness` scales λ_i."""
-    if any(person.embedding is not None for person in persons):
-        for branch in (global_branch(realisid), branches.local_branch(realisid)):
-            positive, negative = apply_branch(branch, positive, negative, persons, Settings(any_size=any_size))
-        model = branches.guided(realisid, model, likeness)
+    applied = branches.with_branches(realisid, persons, model, positive, negative, likeness, any_size)
+    model, positive, negative = applied
     if ADAPTER in realisid.parts or any(person.words is not None for person in persons):
         model = apply_attention(model, persons, realisid, WEIGHT, any_size=any_size)
     return model, positive, negative

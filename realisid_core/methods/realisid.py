@@ -12,6 +12,7 @@ from ..branches.local import LocalBranch
 from ..branches.sharing import Sharing
 from ..config import RealisIDConfig
 from ..identity.clip_projector import PROJECTOR, CLIPProjectorEncoder
+from ..identity.photo_path import PhotoPath
 from ..model import Conditioning, Method, RealisIDModel
 from ..persons import Person
 from ..sampling.apply import Settings, apply_branch
@@ -25,9 +26,14 @@ GUIDANCE = {"sdxl": IdentityGuidance(5.0), "miniature": IdentityGuidance(3.0, Id
 
 def encoder(realisid: RealisIDModel) -> CLIPProjectorEncoder:
     """Photos → masked crops → CLIP → projector."""
+    return CLIPProjectorEncoder(*encoder_options(realisid))
+
+
+def encoder_options(realisid: RealisIDModel) -> tuple[ModelPatcher, int, int, str, str, PhotoPath]:
+    """The projector, and how photos became what it reads, as the checkpoint says."""
     config = realisid.config
     assert isinstance(config, RealisIDConfig)
-    return CLIPProjectorEncoder(
+    return (
         realisid.part("id_projector", ModelPatcher),
         config.clip_tokens,
         config.clip_width,
@@ -47,19 +53,30 @@ def apply(
     any_size: bool = False,
 ) -> tuple[ModelPatcher, Conditioning, Conditioning]:
     """Both branches on the conditionings, identity guidance and own words on MODEL; `likeness` scales λ_i."""
-    if any(person.embedding is not None for person in persons):
-        for branch in (global_branch(realisid), local_branch(realisid)):
-            positive, negative = apply_branch(branch, positive, negative, persons, Settings(any_size=any_size))
-        model = guided(realisid, model, likeness)
+    model, positive, negative = with_branches(realisid, persons, model, positive, negative, likeness, any_size)
     if any(person.words is not None for person in persons):
         model = apply_attention(model, persons, any_size=any_size)
     return model, positive, negative
 
 
-def guided(realisid: RealisIDModel, model: ModelPatcher, likeness: float) -> ModelPatcher:
-    """MODEL with identity guidance at this base's scales, λ_i times `likeness`."""
+def with_branches(
+    realisid: RealisIDModel,
+    persons: Sequence[Person],
+    model: ModelPatcher,
+    positive: Conditioning,
+    negative: Conditioning,
+    likeness: float,
+    any_size: bool,
+) -> tuple[ModelPatcher, Conditioning, Conditioning]:
+    """The method's branches on the conditionings, and on MODEL identity guidance at this base's scales, λ_i times
+    `likeness`; all as it was where nobody has an identity."""
+    if all(person.embedding is None for person in persons):
+        return model, positive, negative
+    for branch in [realisid.branch(name) for name in ("global", "local")]:
+        positive, negative = apply_branch(branch, positive, negative, persons, Settings(any_size=any_size))
     guidance = GUIDANCE.get(realisid.config.base, GUIDANCE["sdxl"])
-    return replace(guidance, identity_guidance=guidance.identity_guidance * likeness).patch(model)
+    guidance = replace(guidance, identity_guidance=guidance.identity_guidance * likeness)
+    return guidance.patch(model), positive, negative
 
 
 def local_branch(realisid: RealisIDModel, control_net: ControlNet | None = None) -> LocalBranch:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..checks import first_line
 from ..perception import Faces
 
 FILE = "20180402-114759-vggface2.pt"
@@ -37,9 +38,9 @@ class FaceNet:
             weights = torch.load(path, map_location="cpu", weights_only=True)
             network.load_state_dict({key: value for key, value in weights.items() if not key.startswith("logits.")})
         except Exception as error:  # what readers raise differs by version and by what is broken
-            words = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ValueError(
-                f"{Path(path).name} is not facenet-pytorch's InceptionResnetV1 ({words}). Fetch {FILE} from {SOURCE}."
+                f"{Path(path).name} is not facenet-pytorch's InceptionResnetV1 ({first_line(error)}). Fetch {FILE} "
+                f"from {SOURCE}."
             ) from error
         self._network = network.eval().requires_grad_(False)
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checks import first_line
+
 BATCH = 32
 HEAD = (768, 1024, 128, 64, 16, 1)  # widths of the aesthetic head
 
@@ -31,9 +33,8 @@ class Clip:
             self._model = CLIPModel.from_pretrained(str(folder), use_safetensors=True, local_files_only=True).eval()
             self._processor = CLIPProcessor.from_pretrained(str(folder), local_files_only=True)
         except Exception as error:  # what it raises differs by version and by what is missing
-            words = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ValueError(
-                f"{folder} holds no CLIP in Hugging Face's layout ({words}). Put the whole folder of "
+                f"{folder} holds no CLIP in Hugging Face's layout ({first_line(error)}). Put the whole folder of "
                 "openai/clip-vit-large-patch14 there, with model.safetensors."
             ) from error
 
@@ -82,10 +83,9 @@ class Aesthetic:
             weights = torch.load(path, map_location="cpu", weights_only=True)
             self._head.load_state_dict({key.removeprefix("layers."): value for key, value in weights.items()})
         except Exception as error:  # what readers raise differs by version and by what is broken
-            words = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ValueError(
-                f"{Path(path).name} is not the aesthetic head ({words}). Fetch sac+logos+ava1-l14-linearMSE.pth of "
-                "https://github.com/christophschuhmann/improved-aesthetic-predictor."
+                f"{Path(path).name} is not the aesthetic head ({first_line(error)}). Fetch "
+                "sac+logos+ava1-l14-linearMSE.pth of https://github.com/christophschuhmann/improved-aesthetic-predictor."
             ) from error
         self._head.eval().requires_grad_(False)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..checkpoint import load_checkpoint
+from ..checkpoint import load_checkpoint, read_config
 from ..config import InstantFamilyConfig, InstantIDConfig, RealisIDConfig
 from ..model import module_of, same_keys
 from ..public_files import identity_net_parts, read_tensors
@@ -37,7 +37,7 @@ def terms_of(what: str | Path | None) -> str:
         return ""
     if str(what).startswith(INSTANTID):
         return f"Trained from InstantID's IdentityNet. {InstantIDConfig.terms}"
-    config = load_checkpoint(Path(what)).config
+    config = read_config(what)
     return config.terms if isinstance(config, RealisIDConfig) else ""
 
 

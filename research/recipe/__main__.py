@@ -5,6 +5,8 @@ from pathlib import Path
 
 from realisid_core.bootstrap import find_host
 
+from .options import add_grid, add_weights, add_windows
+
 RUNS = Path("runs/miniature")
 
 
@@ -39,21 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["vae"].add_argument(
         "--decoder-only", action="store_true", help="leave the encoder, whose latents the base has learnt, as it is"
     )
-    commands.choices["base"].add_argument(
-        "--windows", action="store_true", help="three steps of four see windows round heads, four times as many"
-    )
+    add_windows(commands)
     commands.add_parser("latents", help="encode the scenes with the exported VAE")
     commands.add_parser("export", help="write the weights of every part that has been trained")
 
-    grid = commands.add_parser("grid", help="sample a grid of pictures through the host")
-    grid.add_argument("--out", type=Path, default=RUNS / "grid.png")
-    grid.add_argument("--columns", type=int, default=4)
-    grid.add_argument("--rows", type=int, default=3)
-    grid.add_argument("--steps", type=int, default=20)
-    grid.add_argument("--guidance", type=float, default=4.0)
-    grid.add_argument("--seed", type=int, default=1000)
-    for command in ("latents", "export", "grid"):
-        commands.choices[command].add_argument("--weights", type=Path, help="folder (the runs' own `weights`)")
+    add_grid(commands, RUNS)
+    add_weights(commands)
     return parser
 
 

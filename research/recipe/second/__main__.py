@@ -5,6 +5,8 @@ from pathlib import Path
 
 from realisid_core.bootstrap import find_host
 
+from ..options import add_grid, add_weights, add_windows
+
 RUNS = Path("runs/second")
 TRAININGS = {  # steps, batch size, peak learning rate
     "autoencoder": (30000, 4, 5e-4),
@@ -31,23 +33,14 @@ def _parser() -> argparse.ArgumentParser:
         "--perceptual", type=Path, help="weights of the recogniser that only trains: adds its maps' differences"
     )
     commands.choices["encoder"].add_argument("--workers", type=int, default=0, help="processes that draw ahead")
-    commands.choices["base"].add_argument(
-        "--windows", action="store_true", help="three steps of four see windows round heads, four times as many"
-    )
+    add_windows(commands)
     latents = commands.add_parser("latents", help="draw and encode what the base learns from")
     latents.add_argument("--shards", type=int, default=100, help="of 200 pictures each (default %(default)s)")
     latents.add_argument("--seed", type=int, default=1)
     latents.add_argument("--workers", type=int, default=1)
     commands.add_parser("export", help="write the weights of every part that has been trained")
-    grid = commands.add_parser("grid", help="sample a grid of pictures through the host")
-    grid.add_argument("--out", type=Path, default=RUNS / "grid.png")
-    grid.add_argument("--columns", type=int, default=4)
-    grid.add_argument("--rows", type=int, default=3)
-    grid.add_argument("--steps", type=int, default=20)
-    grid.add_argument("--guidance", type=float, default=4.0)
-    grid.add_argument("--seed", type=int, default=1000)
-    for command in ("latents", "export", "grid"):
-        commands.choices[command].add_argument("--weights", type=Path, help="folder (the runs' own `weights`)")
+    add_grid(commands, RUNS)
+    add_weights(commands)
     check = commands.add_parser("check", help="print the figures of a part's gate")
     check.add_argument("part", choices=list(TRAININGS))
     check.add_argument("--people", type=int, default=200, help="unseen people (default %(default)s)")
